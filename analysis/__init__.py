@@ -1,0 +1,23 @@
+"""Observables from molecular dynamics trajectories, with uncertainties and refusals.
+
+Inside the package lengths are Angstrom, times ps, masses amu, temperatures K and charges e;
+results are converted at the edge (cm^2/s, S/cm). The package reads run directories and foreign
+trajectories and needs neither a simulation engine nor a machine-learning library.
+"""
+
+from analysis.analyse import analyse_run, analyse_trajectory
+from analysis.errors import AnalysisError
+from analysis.foreign import open_foreign
+from analysis.results import Quantity
+from analysis.runs import open_run
+from analysis.trajectory import Trajectory
+
+__all__ = [
+    "AnalysisError",
+    "Quantity",
+    "Trajectory",
+    "analyse_run",
+    "analyse_trajectory",
+    "open_foreign",
+    "open_run",
+]

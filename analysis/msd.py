@@ -1,0 +1,223 @@
+"""Mean squared displacement over all time origins, with the statistics its error model needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import fft
+
+from analysis.constants import FloatArray, IntArray
+from analysis.errors import RangeError
+from analysis.trajectory import DEFAULT_BLOCK_BYTES, Trajectory, centre_of_mass_path
+
+# Working memory of the transforms is about 10 doubles a frame and atom; more atoms gain no speed.
+TRANSFORM_ATOMS = 64
+SAMPLE_LAGS_PER_DECADE = 12
+
+
+@dataclass(frozen=True)
+class MeanSquaredDisplacement:
+    """MSD of a group of atoms relative to the centre of mass of the whole system.
+
+    Attributes
+    ----------
+    label : str
+        Name of the group, such as its chemical symbol.
+    times_ps : (F,) float array
+        Lag times, from zero.
+    msd : (F,) float array
+        Mean over atoms and all origins of the squared displacement, Angstrom^2.
+    msd_axes : (F, 3) float array
+        Its Cartesian parts xx, yy, zz, Angstrom^2.
+    n_origins : (F,) int array
+        Time origins averaged over, F - lag.
+    n_atoms : int
+        Atoms in the group.
+    sample_lags : (K,) int array
+        Logarithmically spaced lags, in frames, at which the fields below are kept.
+    atom_msd : (n, K) float array
+        Origin-averaged squared displacement of every atom, Angstrom^2.
+    variance : (K,) float array
+        Variance of the squared displacement over atoms and non-overlapping origins, Angstrom^4.
+    n_independent : (K,) int array
+        Non-overlapping displacements, atoms times floor((F - 1) / lag).
+    correlation : (K,) float array
+        Variance in time of the atom-averaged squared displacement over the value it would have
+        if atoms moved independently: 1 for independent atoms, m if they hop in groups of m; nan
+        below three non-overlapping origins.
+    motion_convention, drift : str
+        How displacements were defined.
+    """
+
+    label: str
+    times_ps: FloatArray
+    msd: FloatArray
+    msd_axes: FloatArray
+    n_origins: IntArray
+    n_atoms: int
+    sample_lags: IntArray
+    atom_msd: FloatArray
+    variance: FloatArray
+    n_independent: IntArray
+    correlation: FloatArray
+    motion_convention: str
+    drift: str = "centre of mass of all atoms removed"
+
+    @property
+    def frame_interval_ps(self) -> float:
+        """Time between frames."""
+        return float(self.times_ps[1])
+
+
+def mean_squared_displacement(
+    trajectory: Trajectory,
+    ids: IntArray,
+    *,
+    label: str,
+    drift_path: FloatArray | None = None,
+    max_bytes: int = DEFAULT_BLOCK_BYTES,
+) -> MeanSquaredDisplacement:
+    """Compute the MSD of the atoms `ids` over all lags and origins.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+    ids : (n,) int array
+        Rows of the atoms.
+    label : str
+        Name of the group in results.
+    drift_path : (F, 3) float array, optional
+        Path to subtract from every atom, Angstrom; by default the centre of mass of all atoms,
+        which costs one pass over the trajectory.
+    max_bytes : int
+        Size limit of the positions held at once.
+
+    Returns
+    -------
+    MeanSquaredDisplacement
+
+    Raises
+    ------
+    RangeError
+        If there are fewer than two frames or no atoms.
+
+    Notes
+    -----
+    MSD(t) = <|r(t0 + t) - r(t0)|^2> as a difference of two sums, the second an autocorrelation by
+    fast Fourier transform: Calandrini et al., Collection SFN 12, 201 (2011),
+    doi 10.1051/sfn/201112010, section 4.2.
+    """
+    n_frames = trajectory.n_frames
+    if n_frames < 2 or not len(ids):
+        raise RangeError(
+            f"{trajectory.path}: MSD of {len(ids)} atoms over {n_frames} frames; "
+            "needs at least one atom and two frames"
+        )
+    if drift_path is None:
+        drift_path = centre_of_mass_path(trajectory)
+    lags = _sample_lags(n_frames)
+    sums = np.zeros((n_frames, 3))
+    atom_msd = np.empty((len(ids), len(lags)))
+    moments = _IndependentMoments.empty(n_frames, lags)
+    done = 0
+    for _, positions in trajectory.atom_blocks(ids, max_bytes):
+        positions = positions - drift_path[:, None, :]
+        for start in range(0, positions.shape[1], TRANSFORM_ATOMS):
+            part = np.ascontiguousarray(
+                positions[:, start : start + TRANSFORM_ATOMS].transpose(1, 2, 0)
+            )
+            axes, atoms = windowed_squared_displacement(part)
+            sums += axes.T
+            atom_msd[done : done + len(part)] = atoms[:, lags]
+            moments.add(part, lags)
+            done += len(part)
+    msd_axes = sums / len(ids)
+    variance, correlation = moments.statistics(len(ids))
+    return MeanSquaredDisplacement(
+        label=label,
+        times_ps=np.arange(n_frames) * trajectory.frame_interval_ps,
+        msd=msd_axes.sum(axis=1),
+        msd_axes=msd_axes,
+        n_origins=n_frames - np.arange(n_frames),
+        n_atoms=len(ids),
+        sample_lags=lags,
+        atom_msd=atom_msd,
+        variance=variance,
+        n_independent=len(ids) * ((n_frames - 1) // lags),
+        correlation=correlation,
+        motion_convention=trajectory.motion_convention,
+    )
+
+
+def windowed_squared_displacement(positions: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Average squared displacements over all origins.
+
+    Parameters
+    ----------
+    positions : (n, 3, F) float array
+        Unwrapped positions, Angstrom.
+
+    Returns
+    -------
+    axes : (3, F) float array
+        Sum over atoms for each axis and lag, Angstrom^2.
+    atoms : (n, F) float array
+        Sum over axes for each atom and lag, Angstrom^2.
+    """
+    n_frames = positions.shape[-1]
+    # Centring keeps the difference of the two large sums below free of round-off.
+    positions = positions - positions.mean(axis=-1, keepdims=True)
+    size = fft.next_fast_len(2 * n_frames - 1, real=True)
+    power = np.abs(fft.rfft(positions, size, axis=-1)) ** 2
+    squares = np.zeros((*positions.shape[:-1], n_frames + 1))
+    np.cumsum(positions**2, axis=-1, out=squares[..., 1:])
+    lags = np.arange(n_frames)
+    # Sum over origins of r(t0)^2 + r(t0 + t)^2 from cumulative sums.
+    ends = squares[..., n_frames - lags] + squares[..., -1:] - squares[..., lags]
+    count = n_frames - lags
+    result = []
+    for axis in (0, 1):
+        product = fft.irfft(power.sum(axis=axis), size, axis=-1)[..., :n_frames]
+        mean = (ends.sum(axis=axis) - 2.0 * product) / count
+        mean[..., 0] = 0.0
+        result.append(mean)
+    return result[0], result[1]
+
+
+@dataclass(frozen=True)
+class _IndependentMoments:
+    """Running sums over atoms of squared displacements between non-overlapping origins."""
+
+    first: list[FloatArray]  # per lag: sum over atoms of r^2 of each origin
+    second: FloatArray  # per lag: sum over atoms and origins of r^4
+    between: FloatArray  # per lag: sum over atoms of the variance in time of r^2
+
+    @classmethod
+    def empty(cls, n_frames: int, lags: IntArray) -> _IndependentMoments:
+        counts = (n_frames - 1) // lags
+        return cls([np.zeros(n) for n in counts], np.zeros(len(lags)), np.zeros(len(lags)))
+
+    def add(self, positions: FloatArray, lags: IntArray) -> None:
+        for k, lag in enumerate(lags):
+            squared = (np.diff(positions[..., ::lag], axis=-1) ** 2).sum(axis=1)
+            self.first[k][:] += squared.sum(axis=0)
+            self.second[k] += (squared**2).sum()
+            if squared.shape[1] > 1:
+                self.between[k] += squared.var(axis=1, ddof=1).sum()
+
+    def statistics(self, n_atoms: int) -> tuple[FloatArray, FloatArray]:
+        counts = np.array([len(series) for series in self.first])
+        mean = np.array([series.sum() for series in self.first]) / (n_atoms * counts)
+        variance = np.maximum(self.second / (n_atoms * counts) - mean**2, 0.0)
+        correlation = np.full(len(counts), np.nan)
+        for k, series in enumerate(self.first):
+            if len(series) >= 3 and self.between[k] > 0:
+                correlation[k] = series.var(ddof=1) / self.between[k]
+        return variance, correlation
+
+
+def _sample_lags(n_frames: int) -> IntArray:
+    decades = np.log10(n_frames - 1) if n_frames > 2 else 0.0
+    count = int(np.ceil(decades * SAMPLE_LAGS_PER_DECADE)) + 1
+    return np.unique(np.round(np.geomspace(1, n_frames - 1, count)).astype(np.int64))

@@ -1,0 +1,228 @@
+"""One lazy view of a trajectory with two forms of access: frames by stride, atoms by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from analysis.constants import FloatArray, IntArray
+from analysis.errors import AnalysisError, TrajectoryError
+
+DEFAULT_BLOCK_BYTES = 256 * 1024**2
+
+FRACTIONAL_DIFFERENCES = "fractional differences times current cell"
+IMAGE_FLAGS = "image flags (lattice preserving)"
+
+
+class PositionSource(Protocol):
+    """Where positions come from; the only thing a new trajectory format must provide."""
+
+    def read(self, start: int, stop: int, ids: IntArray | slice) -> FloatArray:
+        """Return the lattice-preserving unwrapped positions (stop - start, n, 3), Angstrom."""
+        ...
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One stored instant.
+
+    Attributes
+    ----------
+    index : int
+        Frame number within the trajectory, from zero.
+    time_ps : float
+        Time since the first frame.
+    positions : (N, 3) float array
+        Unwrapped positions, Angstrom; modulo `cell` they are the wrapped positions.
+    cell : (3, 3) float array
+        Cell vectors in rows, Angstrom.
+    """
+
+    index: int
+    time_ps: float
+    positions: FloatArray
+    cell: FloatArray
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Equally spaced frames of one simulation at one set of conditions; nothing is held in memory.
+
+    Attributes
+    ----------
+    path : Path
+        Run directory or file the trajectory was opened from.
+    species : (N,) str array
+        Chemical symbol of every atom.
+    masses : (N,) float array
+        Masses, amu.
+    frame_interval_ps : float
+        Time between frames.
+    cells : (F, 3, 3) float array
+        Cell vectors in rows of every frame, Angstrom.
+    temperature_kelvin : float or None
+        Target temperature; None if the source does not name one.
+    ensemble : str
+        Ensemble of the run, "unknown" if the source does not name it.
+    motion_convention : str
+        How displacements are defined when the cell changes; without effect in a fixed cell.
+    source : PositionSource
+        Reader of positions.
+    """
+
+    path: Path
+    species: np.ndarray
+    masses: FloatArray
+    frame_interval_ps: float
+    cells: FloatArray
+    temperature_kelvin: float | None
+    ensemble: str
+    motion_convention: str
+    source: PositionSource
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames F."""
+        return len(self.cells)
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms N."""
+        return len(self.species)
+
+    @property
+    def duration_ps(self) -> float:
+        """Time from the first to the last frame."""
+        return (self.n_frames - 1) * self.frame_interval_ps
+
+    @property
+    def volumes(self) -> FloatArray:
+        """Volume of every frame, (F,) Angstrom^3."""
+        return np.abs(np.linalg.det(self.cells))
+
+    def ids_of(self, species: str) -> IntArray:
+        """Return the rows of the atoms of `species`.
+
+        Raises
+        ------
+        AnalysisError
+            If no atom is of that species.
+        """
+        ids = np.flatnonzero(self.species == species)
+        if not len(ids):
+            raise AnalysisError(
+                f"{self.path}: no atom is {species!r}; the trajectory holds "
+                f"{', '.join(sorted(set(self.species.tolist())))}"
+            )
+        return ids
+
+    def frames(self, stride: int = 1) -> Iterator[Frame]:
+        """Yield every `stride`-th frame, one in memory at a time."""
+        for index in range(0, self.n_frames, stride):
+            yield Frame(
+                index=index,
+                time_ps=index * self.frame_interval_ps,
+                positions=self.source.read(index, index + 1, slice(None))[0],
+                cell=self.cells[index],
+            )
+
+    def atom_blocks(
+        self, ids: IntArray, max_bytes: int = DEFAULT_BLOCK_BYTES
+    ) -> Iterator[tuple[IntArray, FloatArray]]:
+        """Yield all frames of as many atoms as fit in `max_bytes`.
+
+        Parameters
+        ----------
+        ids : (n,) int array
+            Rows of the atoms wanted.
+        max_bytes : int
+            Size limit of one block of positions; a single atom is always yielded.
+
+        Yields
+        ------
+        block_ids : (m,) int array
+            Rows of the atoms in this block.
+        positions : (F, m, 3) float array
+            Positions, Angstrom, whose differences in time are displacements under
+            `motion_convention`.
+        """
+        per_block = max(1, int(max_bytes) // (self.n_frames * 24))
+        for start in range(0, len(ids), per_block):
+            block_ids = ids[start : start + per_block]
+            positions = self.source.read(0, self.n_frames, _as_slice(block_ids))
+            yield block_ids, apply_motion_convention(self, positions)
+
+
+def apply_motion_convention(trajectory: Trajectory, positions: FloatArray) -> FloatArray:
+    """Turn lattice-preserving positions into a path whose differences are displacements.
+
+    With fractional differences every step is ds . h(t), the change of fractional coordinates
+    times the current cell, so that an affinely breathing crystal does not move; with image
+    flags the positions are kept as they are. See von Buelow et al., J. Chem. Phys. 153, 021101
+    (2020), doi 10.1063/5.0008316, for why the choice matters at varying cell.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+    positions : (F, n, 3) float array
+        Lattice-preserving unwrapped positions of all frames, Angstrom.
+
+    Returns
+    -------
+    (F, n, 3) float array
+        Angstrom; the map is linear, so it commutes with averaging over atoms.
+    """
+    cells = trajectory.cells
+    if trajectory.motion_convention != FRACTIONAL_DIFFERENCES or np.ptp(cells, axis=0).max() == 0:
+        return positions
+    fractional = positions @ np.linalg.inv(cells)
+    path = np.empty_like(positions)
+    path[0] = positions[0]
+    path[1:] = np.diff(fractional, axis=0) @ cells[1:]
+    return np.cumsum(path, axis=0)
+
+
+def centre_of_mass_path(trajectory: Trajectory) -> FloatArray:
+    """Return the path of the mass-weighted centre of all atoms, to be subtracted from motion.
+
+    Returns
+    -------
+    (F, 3) float array
+        Displacement of the centre of mass since the first frame, Angstrom.
+    """
+    weights = trajectory.masses / trajectory.masses.sum()
+    centre = np.empty((trajectory.n_frames, 1, 3))
+    for frame in trajectory.frames():
+        centre[frame.index, 0] = weights @ frame.positions
+    path = apply_motion_convention(trajectory, centre)[:, 0]
+    return path - path[0]
+
+
+def masses_of(species: Sequence[str], path: Path) -> FloatArray:
+    """Return standard atomic masses, amu.
+
+    Raises
+    ------
+    TrajectoryError
+        If a symbol is no chemical element.
+    """
+    from ase.data import atomic_masses, atomic_numbers
+
+    unknown = sorted({symbol for symbol in species if symbol not in atomic_numbers})
+    if unknown:
+        raise TrajectoryError(
+            f"{path}: {', '.join(unknown)} are no chemical elements; "
+            "name the species of every atom with `species`"
+        )
+    return np.array([atomic_masses[atomic_numbers[symbol]] for symbol in species], dtype=float)
+
+
+def _as_slice(ids: IntArray) -> IntArray | slice:
+    # Contiguous rows are read from disk several times faster as a slice.
+    if len(ids) > 1 and np.array_equal(ids, np.arange(ids[0], ids[0] + len(ids))):
+        return slice(int(ids[0]), int(ids[-1]) + 1)
+    return ids

@@ -1,0 +1,105 @@
+"""Write an analysis directory: results.json, curves and figures, always by rename."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.errors import AnalysisError
+from analysis.results import (
+    SCHEMA,
+    Curve,
+    Quantity,
+    Skipped,
+    quantity_from_json,
+    quantity_to_json,
+)
+
+
+def write_analysis(
+    out: Path,
+    *,
+    quantities: Sequence[Quantity],
+    curves: Sequence[Curve],
+    figures: Mapping[str, bytes],
+    skipped: Sequence[Skipped],
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write the results of one analysis; `results.json` last, so that its presence means complete.
+
+    Parameters
+    ----------
+    out : Path
+        Directory, made if absent.
+    quantities, curves, skipped : sequences
+    figures : mapping of str to bytes
+        PNG images by file name without extension.
+    provenance : mapping
+        What the results were computed from and with; values must be JSON.
+
+    Raises
+    ------
+    AnalysisError
+        If two quantities share a name.
+    """
+    names = [quantity.name for quantity in quantities]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise AnalysisError(f"{out}: quantities named more than once: {', '.join(twice)}")
+    for curve in curves:
+        write_atomically(out / "curves" / f"{curve.name}.csv", curve_to_csv(curve).encode())
+    for name, image in figures.items():
+        write_atomically(out / "figures" / f"{name}.png", image)
+    record = {
+        "schema": SCHEMA,
+        "quantities": [quantity_to_json(quantity) for quantity in quantities],
+        "skipped": [{"name": item.name, "reason": item.reason} for item in skipped],
+        "provenance": dict(provenance),
+    }
+    text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
+    write_atomically(out / "results.json", (text + "\n").encode())
+
+
+def read_results(path: Path) -> list[Quantity]:
+    """Read the quantities of a `results.json`.
+
+    Raises
+    ------
+    AnalysisError
+        If the file is missing, malformed or of another schema.
+    """
+    if not path.is_file():
+        raise AnalysisError(f"{path}: no such file; analyse the run first")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise AnalysisError(f"{path}: not valid JSON ({error}); repeat the analysis") from error
+    if record.get("schema") != SCHEMA:
+        raise AnalysisError(
+            f"{path}: schema {record.get('schema')!r}; this version reads schema {SCHEMA}"
+        )
+    return [quantity_from_json(entry) for entry in record["quantities"]]
+
+
+def curve_to_csv(curve: Curve) -> str:
+    """Return a curve as comma-separated text, one heading line with units; nan is empty."""
+    rows = np.column_stack(list(curve.columns.values()))
+    lines = [",".join(curve.columns)]
+    lines += [",".join("" if np.isnan(x) else f"{x:.10g}" for x in row) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name beside it, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,415 @@
+"""The command line: reads options, calls one room, prints its summary. Nothing else."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from click.exceptions import ClickException, Exit
+
+from mlip.errors import InputError, MlipError
+
+if TYPE_CHECKING:
+    from mlip.manifest import Manifest
+
+app = typer.Typer(
+    name="mlip",
+    help=(
+        "From ab initio MD to a validated DeePMD potential, LAMMPS runs and conductivities.\n\n"
+        "ingest -> train -> validate -> build -> md -> analyse -> report; label adds DFT labels. "
+        "Every verb writes one directory with a manifest; typing the same command again resumes "
+        "an interrupted one and leaves a finished one alone."
+    ),
+    epilog=(
+        "Exit codes: 0 done, 1 our bug, 2 your input is wrong, 3 a gate refused, "
+        "4 an engine failed, 5 interrupted (type it again to resume)."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+OutOption = Annotated[Path, typer.Option("--out", help="Directory to write.", show_default=False)]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a recipe key: key.path=value. May be repeated."),
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Print the plan and its cost; write nothing.")
+]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Move another result in --out aside and start anew.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+RecipeOption = Annotated[
+    Path | None, typer.Option("--recipe", help="YAML recipe; defaults without it.")
+]
+VerboseOption = Annotated[
+    bool, typer.Option("-v", "--verbose", help="Show the traceback of an error.")
+]
+
+
+@dataclass
+class _State:
+    verbose: bool = False
+
+
+_state = _State()
+
+
+@app.command()
+def doctor(as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
+    """Check this machine layer by layer; print the repair of what is broken."""
+    from mlip.doctor import doctor as room
+
+    _state.verbose = verbose
+    layers = room.doctor()
+    print(json.dumps(room.as_json(layers), indent=2) if as_json else room.as_table(layers))
+    if code := room.exit_code(layers):
+        raise Exit(code)
+
+
+@app.command()
+def ingest(
+    recipe: Annotated[Path, typer.Argument(help="YAML recipe: sources, type map, splits.")],
+    out: OutOption,
+    settings: SetOption = None,
+    dry_run: DryRunOption = False,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Read first-principles data into a certified set (train, valid, test)."""
+    from mlip.data import ingest as room
+    from mlip.recipes.base import load_recipe
+    from mlip.recipes.ingest import IngestRecipe
+
+    _state.verbose = verbose
+    loaded = load_recipe(recipe, IngestRecipe, settings)
+    _do(
+        lambda: room.plan_ingest(loaded, recipe, out),
+        lambda: room.ingest(loaded, recipe, out, force=force),
+        out,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="YAML recipe: set, networks, steps.")],
+    out: OutOption,
+    accept_certificate: Annotated[
+        bool,
+        typer.Option("--accept-certificate", help="Train on a set whose certificate failed."),
+    ] = False,
+    settings: SetOption = None,
+    dry_run: DryRunOption = False,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Train, freeze and compress a committee of DeePMD potentials."""
+    from mlip.recipes.base import load_recipe
+    from mlip.recipes.train import TrainRecipe
+    from mlip.training import committee as room
+
+    _state.verbose = verbose
+    loaded = load_recipe(recipe, TrainRecipe, settings)
+    _do(
+        lambda: room.plan_train(loaded, recipe, out),
+        lambda: room.train(loaded, recipe, out, accept_certificate=accept_certificate, force=force),
+        out,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def validate(
+    model: Annotated[Path, typer.Argument(help="Model directory.")],
+    data: Annotated[
+        Path, typer.Option("--data", help="Set directory; its test split.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Directory to write; MODEL/validation by default.")
+    ] = None,
+    recipe: RecipeOption = None,
+    settings: SetOption = None,
+    dry_run: DryRunOption = False,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Compare a committee with DFT it has not seen, and prove engine parity."""
+    from mlip.recipes.base import load_recipe
+    from mlip.recipes.validate import ValidateRecipe
+    from mlip.validation import validate as room
+
+    _state.verbose = verbose
+    loaded = load_recipe(recipe, ValidateRecipe, settings)
+    _do(
+        lambda: room.plan_validate(loaded, model, data, out=out),
+        lambda: room.validate(loaded, model, data, out=out, force=force),
+        out or model / "validation",
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def label(
+    structures: Annotated[
+        list[Path], typer.Argument(help="Structure files or directories, any format ASE reads.")
+    ],
+    out: OutOption,
+    recipe: RecipeOption = None,
+    settings: SetOption = None,
+    dry_run: DryRunOption = False,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Compute DFT energies, forces and virials with CP2K, one store entry each."""
+    from mlip.labelling import label as room
+    from mlip.recipes.base import load_recipe
+    from mlip.recipes.label import LabelRecipe
+
+    _state.verbose = verbose
+    loaded = load_recipe(recipe, LabelRecipe, settings)
+    _do(
+        lambda: room.plan_label(loaded, structures, out),
+        lambda: room.label(loaded, structures, out, force=force),
+        out,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def build(
+    what: Annotated[str, typer.Argument(help="Name of a shipped crystal, or a YAML recipe.")],
+    out: OutOption,
+    supercell: Annotated[
+        str | None, typer.Option("--supercell", help="Repeats along a, b, c, for example 2x2x4.")
+    ] = None,
+    settings: SetOption = None,
+    dry_run: DryRunOption = False,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Build a start structure: a shipped crystal, or one from a CIF."""
+    from mlip.recipes.base import apply_setting, load_recipe, validated
+    from mlip.recipes.build import BuildRecipe
+    from mlip.structures import build as room
+
+    _state.verbose = verbose
+    chosen = list(settings or [])
+    if supercell is not None:
+        chosen.append(f"supercell=[{', '.join(_repeats(supercell))}]")
+    if what.endswith((".yml", ".yaml")):
+        source = Path(what)
+        loaded = load_recipe(source, BuildRecipe, chosen)
+    else:
+        source = Path.cwd() / "command line"
+        content: dict[str, Any] = {"crystal": what}
+        for setting in chosen:
+            apply_setting(content, setting)
+        loaded = validated(content, BuildRecipe, f"mlip build {what}")
+    _do(
+        lambda: room.plan_build(loaded, source, out),
+        lambda: room.build(loaded, source, out, force=force),
+        out,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def md(
+    protocol: Annotated[Path, typer.Argument(help="YAML protocol: stages, temperatures.")],
+    model: Annotated[Path, typer.Option("--model", help="Model directory.", show_default=False)],
+    structure: Annotated[
+        Path, typer.Option("--structure", help="Structure directory.", show_default=False)
+    ],
+    out: OutOption,
+    accept_parity: Annotated[
+        bool, typer.Option("--accept-parity", help="Run a model whose parity is not proved.")
+    ] = False,
+    settings: SetOption = None,
+    dry_run: DryRunOption = False,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Drive LAMMPS through a protocol; the committee watches. Resumable at any point."""
+    from mlip.md import run as room
+    from mlip.recipes.base import load_recipe
+    from mlip.recipes.protocol import Protocol
+
+    _state.verbose = verbose
+    loaded = load_recipe(protocol, Protocol, settings)
+    _do(
+        lambda: room.plan_md(loaded, out, model=model, structure=structure),
+        lambda: room.md(
+            loaded,
+            out,
+            model=model,
+            structure=structure,
+            accept_parity=accept_parity,
+            force=force,
+        ),
+        out,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def analyse(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories, or trajectory files.")],
+    out: OutOption,
+    recipe: RecipeOption = None,
+    settings: SetOption = None,
+    dry_run: DryRunOption = False,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Compute g(r), MSD, diffusion and conductivity with honest error bars."""
+    from mlip import analyse as room
+    from mlip.recipes.analyse import AnalyseRecipe
+    from mlip.recipes.base import load_recipe
+
+    _state.verbose = verbose
+    loaded = load_recipe(recipe, AnalyseRecipe, settings)
+    _do(
+        lambda: room.plan_analyse(loaded, runs, out),
+        lambda: room.analyse(loaded, runs, out, force=force),
+        out,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def report(
+    directories: Annotated[
+        list[Path], typer.Argument(help="Set, model, run and analysis directories.")
+    ],
+    out: OutOption,
+    dry_run: DryRunOption = False,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Write one self-contained HTML page from directories of results."""
+    from mlip.report import report as room
+
+    _state.verbose = verbose
+    _do(
+        lambda: room.plan_report(directories, out),
+        lambda: room.report(directories, out, force=force),
+        out,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code; errors are told on standard error."""
+    from analysis.errors import AnalysisError
+
+    _state.verbose = False
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except Exit as stop:
+        return stop.exit_code
+    except ClickException as error:
+        error.show(file=sys.stderr)
+        return InputError.exit_code
+    except (MlipError, AnalysisError) as error:
+        if _state.verbose:
+            traceback.print_exc()
+        print(f"mlip: {error}", file=sys.stderr)
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        print("mlip: interrupted. The same command resumes.", file=sys.stderr)
+        return 5
+    except BrokenPipeError:
+        return 0
+    except Exception:
+        traceback.print_exc()
+        print("mlip: this is a bug of ours; please report the lines above.", file=sys.stderr)
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    sys.exit(main())
+
+
+def _do(
+    plan: Callable[[], list[str]],
+    work: Callable[[], Manifest],
+    out: Path,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    if dry_run:
+        lines = plan()
+        print(json.dumps({"plan": lines}, indent=2) if as_json else "\n".join(lines))
+        return
+    before = _finished_at(out)
+    manifest = work()
+    if as_json:
+        print(json.dumps(manifest.summary, indent=2))
+        return
+    untouched = before and before == _finished_at(out)
+    print(f"{out}: {'already done, nothing to do' if untouched else 'done'}")
+    for line in _table(manifest.summary):
+        print(line)
+
+
+def _finished_at(out: Path) -> str:
+    """Return when the last attempt in a finished directory ended; empty if it is not finished."""
+    try:
+        content = json.loads((out / "manifest.json").read_text())
+    except (OSError, json.JSONDecodeError):
+        return ""
+    if content.get("status") != "complete" or not content.get("attempts"):
+        return ""
+    return f"{len(content['attempts'])} {content['attempts'][-1].get('end')}"
+
+
+def _table(summary: dict[str, Any], indent: str = "  ") -> list[str]:
+    lines = []
+    for key, value in summary.items():
+        if isinstance(value, dict):
+            lines.append(f"{indent}{key}:")
+            lines += _table(value, indent + "  ")
+        else:
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            lines.append(f"{indent}{key}: {shown}")
+    return lines
+
+
+def _repeats(text: str) -> list[str]:
+    parts = text.replace(",", "x").lower().split("x")
+    if len(parts) != 3 or not all(part.strip().isdigit() for part in parts):
+        raise InputError(f"--supercell {text}: expected three numbers, for example 2x2x4.")
+    return [part.strip() for part in parts]
+
+
+if __name__ == "__main__":
+    run()

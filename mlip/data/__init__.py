@@ -1,0 +1,1 @@
+"""Ingest: raw first-principles data to a certified set."""

@@ -1,0 +1,1 @@
+"""Doctor: what works on this machine, and how to repair what does not."""

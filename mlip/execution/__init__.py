@@ -1,0 +1,1 @@
+"""Job descriptions and the pool that runs them."""

@@ -1,0 +1,48 @@
+"""Speeds measured on this machine, kept in the user's cache, for forecasts of the next run."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from mlip.files import write_json
+
+
+def remember_speed(kind: str, per_second: float) -> None:
+    """Keep the latest measured speed of a kind of work, in its own unit per second."""
+    path = _cache()
+    try:
+        write_json(path, {**_read(path), kind: per_second})
+    except OSError:
+        return  # a read-only home must not fail a finished run; the forecast just stays unknown
+
+
+def forecast(kind: str, amount: float) -> str:
+    """Return how long `amount` of a kind of work will take, in words, from the last measurement."""
+    speed = _read(_cache()).get(kind)
+    if not speed:
+        return "time unknown until the first such run on this machine"
+    return f"about {duration(amount / speed)} (last measured here: {speed:.3g} per second)"
+
+
+def duration(seconds: float) -> str:
+    """Return a time span in words."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "lips-mlip" / "speed.json"
+
+
+def _read(path: Path) -> dict[str, float]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError):
+        return {}
+    return content if isinstance(content, dict) else {}

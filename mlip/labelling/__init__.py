@@ -1,0 +1,1 @@
+"""Label: structures to energies, forces and virials of first principles."""

@@ -1,0 +1,1 @@
+"""MD: a protocol, a model and a structure to a run."""

@@ -1,0 +1,1 @@
+"""Recipe models of all verbs, and how a recipe is read."""

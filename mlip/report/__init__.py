@@ -1,0 +1,1 @@
+"""Report: directories to one self-contained HTML file."""

@@ -1,0 +1,1 @@
+"""Build: crystals and other start structures, geometry only."""

@@ -1,0 +1,1 @@
+"""Train: a set and a recipe to a committee of potentials."""

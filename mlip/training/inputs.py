@@ -1,0 +1,139 @@
+"""The DeePMD input of one committee member, from the recipe and the set."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import vesin
+
+from mlip.recipes.train import TrainRecipe
+
+# Room for melts and compressed frames beyond the training data: too small loses
+# neighbours without a word.
+NEIGHBOUR_MARGIN = 1.3
+
+
+def maximum_neighbours(systems: list[Path], elements: list[str], cutoff: float) -> dict[str, int]:
+    """Return the most neighbours of each element that any atom of any frame has.
+
+    Parameters
+    ----------
+    systems : list of Path
+        DeePMD npy systems.
+    elements : list of str
+        The type map of the set.
+    cutoff : float
+        In Å.
+
+    Returns
+    -------
+    dict of str to int
+        By element of the neighbour.
+    """
+    most = np.zeros(len(elements), dtype=int)
+    neighbours = vesin.NeighborList(cutoff=cutoff, full_list=True)
+    for system in systems:
+        types = np.loadtxt(system / "type.raw", dtype=int, ndmin=1)
+        for part in sorted(system.glob("set.*")):
+            coords = np.load(part / "coord.npy").astype(float)
+            boxes = np.load(part / "box.npy").astype(float)
+            for coord, box in zip(coords, boxes, strict=True):
+                first, second = neighbours.compute(
+                    points=coord.reshape(-1, 3),
+                    box=box.reshape(3, 3),
+                    periodic=True,
+                    quantities="ij",
+                )
+                counts = np.zeros((len(types), len(elements)), dtype=int)
+                np.add.at(counts, (first, types[second]), 1)
+                most = np.maximum(most, counts.max(axis=0))
+    return {element: int(count) for element, count in zip(elements, most, strict=True)}
+
+
+def neighbour_limits(most: dict[str, int]) -> dict[str, int]:
+    """Return `sel`: the counted maxima with a margin, rounded up to a multiple of four."""
+    return {
+        element: max(4, 4 * math.ceil(NEIGHBOUR_MARGIN * count / 4))
+        for element, count in most.items()
+    }
+
+
+def deepmd_input(
+    recipe: TrainRecipe,
+    seed: int,
+    elements: list[str],
+    limits: dict[str, int],
+    training: list[str],
+    validation: list[str],
+) -> dict[str, Any]:
+    """Return the content of ``input.json``.
+
+    Parameters
+    ----------
+    recipe : TrainRecipe
+    seed : int
+        Of this member.
+    elements : list of str
+        Type map.
+    limits : dict of str to int
+        Most neighbours per element (`sel`).
+    training, validation : list of str
+        System directories; validation may be empty.
+    """
+    descriptor = recipe.descriptor
+    systems: dict[str, Any] = {
+        "training_data": {"systems": training, "batch_size": recipe.batch_frames}
+    }
+    if validation:
+        systems["validation_data"] = {"systems": validation, "batch_size": 1, "numb_btch": 1}
+    return {
+        "model": {
+            "type_map": elements,
+            "descriptor": {
+                "type": "se_e2_a",
+                "rcut": descriptor.cutoff_angstrom,
+                "rcut_smth": descriptor.cutoff_smooth_angstrom,
+                "sel": [limits[element] for element in elements],
+                "neuron": list(descriptor.embedding_neurons),
+                "axis_neuron": descriptor.axis_neurons,
+                "type_one_side": True,
+                "resnet_dt": False,
+                "precision": recipe.precision,
+                "seed": seed,
+            },
+            "fitting_net": {
+                "neuron": list(recipe.fitting_neurons),
+                "resnet_dt": True,
+                "precision": recipe.precision,
+                "seed": seed,
+            },
+        },
+        "learning_rate": {
+            "type": "exp",
+            "start_lr": recipe.learning_rate.start,
+            "stop_lr": recipe.learning_rate.stop,
+            "decay_steps": recipe.learning_rate.decay_steps,
+        },
+        "loss": {
+            "type": "ener",
+            "start_pref_e": recipe.loss.energy_start,
+            "limit_pref_e": recipe.loss.energy_end,
+            "start_pref_f": recipe.loss.force_start,
+            "limit_pref_f": recipe.loss.force_end,
+            "start_pref_v": recipe.loss.virial_start,
+            "limit_pref_v": recipe.loss.virial_end,
+        },
+        "training": {
+            **systems,
+            "numb_steps": recipe.steps,
+            "seed": seed,
+            "disp_file": "lcurve.out",
+            "disp_freq": recipe.report_every_steps,
+            "save_freq": recipe.checkpoint_every_steps,
+            "save_ckpt": "model.ckpt",
+            "max_ckpt_keep": 3,
+        },
+    }

@@ -1,0 +1,1 @@
+"""Validate: a model against first-principles data it has not seen."""

@@ -1,0 +1,387 @@
+"""The parity gate: test tool, Python interface and LAMMPS give the same numbers.
+
+A permuted element order in LAMMPS is the negative control: if it went unseen, the
+comparison would prove nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlip.engines.deepmd import (
+    Predicted,
+    Prediction,
+    predict_job,
+    read_prediction,
+    read_test_details,
+    test_job,
+)
+from mlip.engines.lammps import lammps_job, single_point_script
+from mlip.engines.lammps_output import read_single_point
+from mlip.errors import EngineError
+from mlip.execution.job import Job, Resources
+from mlip.execution.local import run_jobs, visible_gpus
+from mlip.files import sha256, write_text
+from mlip.model_directory import PARITY_SCHEMA, ModelDirectory, Precision, network_precision
+from mlip.validation.parity_frames import (
+    ParityFrames,
+    choose_frames,
+    write_lammps_data,
+    write_test_system,
+)
+from mlip.validation.reference import FloatArray, ReferenceSystem
+from mlip.validation.thresholds import Threshold, Thresholds, Tolerances
+
+TEST, PYTHON, LAMMPS = "dp test", "Python", "LAMMPS run 0"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one engine says about one model on all parity frames, frame by frame.
+
+    Attributes
+    ----------
+    energies : tuple of float
+        Per atom, eV.
+    forces : tuple of ndarray, shape (N, 3)
+        eV/Å.
+    virials : tuple of ndarray, shape (3, 3)
+        Per atom, eV.
+    """
+
+    energies: tuple[float, ...]
+    forces: tuple[FloatArray, ...]
+    virials: tuple[FloatArray, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The largest difference of one quantity between two evaluations."""
+
+    model: str
+    pair: str
+    quantity: str
+    difference: float
+    tolerance: float
+    unit: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the difference is a number within the tolerance."""
+        return self.difference <= self.tolerance  # False for NaN
+
+
+def compare(
+    model: str, pair: str, one: Evaluation, other: Evaluation, tolerances: Tolerances
+) -> list[Comparison]:
+    """Return the largest differences of energy, force and virial between two evaluations."""
+    rows: tuple[tuple[str, float, Threshold], ...] = (
+        ("energy", _largest(one.energies, other.energies), tolerances.energy),
+        ("force", _largest(one.forces, other.forces), tolerances.force),
+        ("virial", _largest(one.virials, other.virials), tolerances.virial),
+    )
+    return [Comparison(model, pair, name, d, t.value, t.unit) for name, d, t in rows]
+
+
+def tolerances_for(thresholds: Thresholds, precision: Precision, *, compressed: bool) -> Tolerances:
+    """Return the tolerances between engines for a network precision."""
+    if precision == "float32":
+        return thresholds.parity.compressed_float32 if compressed else thresholds.parity.float32
+    return thresholds.parity.compressed_float64 if compressed else thresholds.parity.float64
+
+
+def run_parity(
+    model: ModelDirectory,
+    systems: Sequence[ReferenceSystem],
+    frames_per_system: int,
+    thresholds: Thresholds,
+    work: Path,
+    token: str,
+) -> dict[str, Any]:
+    """Evaluate every potential with three engines and compare them.
+
+    Parameters
+    ----------
+    model : ModelDirectory
+    systems : sequence of ReferenceSystem
+        Where the frames come from.
+    frames_per_system : int
+    thresholds : Thresholds
+    work : Path
+        Scratch folder.
+    token : str
+        Lock token of the workspace.
+
+    Returns
+    -------
+    dict
+        The parity record, see `parity_record`.
+
+    Raises
+    ------
+    EngineError
+        If an engine failed: that is no statement about parity.
+    """
+    frames = choose_frames(systems, frames_per_system)
+    _write_frames(frames, work, model.type_map)
+    jobs = [_python_job(model, len(frames), work)]
+    jobs += [job for file in model.files for job in _file_jobs(file, model, frames, work)]
+    failed = [outcome.failure for outcome in run_jobs(jobs, token) if not outcome.ok]
+    if failed:
+        raise EngineError("The parity gate could not be run.\n" + failed[0])
+    precision = network_precision(model.members[0])
+    comparisons: list[Comparison] = []
+    python: dict[str, Evaluation] = {}
+    for file in model.files:
+        found = _evaluations(file, frames, work)
+        python[file.name] = found[PYTHON]
+        tolerances = tolerances_for(
+            thresholds, precision, compressed=file.name.startswith("compressed")
+        )
+        for one, other in combinations(found, 2):
+            comparisons += compare(
+                file.name, f"{one} = {other}", found[one], found[other], tolerances
+            )
+    for plain, compressed in zip(model.members, model.compressed, strict=False):
+        comparisons += compare(
+            compressed.name,
+            f"compressed = {plain.name}",
+            python[compressed.name],
+            python[plain.name],
+            thresholds.compression,
+        )
+    control = _negative_control(model, frames, work, python, thresholds, precision)
+    return parity_record(
+        {file.name: sha256(file) for file in model.files},
+        comparisons,
+        control,
+        precision,
+        [f"{f.name}: {', '.join(f.cell_kinds)}" for f in frames],
+    )
+
+
+def parity_record(
+    models: dict[str, str],
+    comparisons: Sequence[Comparison],
+    negative_control: dict[str, Any],
+    precision: str,
+    frames: Sequence[str],
+) -> dict[str, Any]:
+    """Return the content of ``parity.json``: passed only if every part of it did."""
+    return {
+        "schema": PARITY_SCHEMA,
+        "passed": bool(comparisons)
+        and all(c.passed for c in comparisons)
+        and bool(negative_control["passed"]),
+        "models": models,
+        "precision": precision,
+        "frames": list(frames),
+        "comparisons": [
+            {
+                "model": c.model,
+                "pair": c.pair,
+                "quantity": c.quantity,
+                "difference": c.difference if math.isfinite(c.difference) else None,
+                "tolerance": c.tolerance,
+                "unit": c.unit,
+                "passed": c.passed,
+            }
+            for c in comparisons
+        ],
+        "negative_control": negative_control,
+    }
+
+
+def control_record(
+    model: str, elements: Sequence[str], difference: float, tolerance: float, factor: float
+) -> dict[str, Any]:
+    """Return the verdict on the permuted element order: it must be `factor` tolerances off.
+
+    Parameters
+    ----------
+    difference : float
+        Largest change of a force component, eV/Å; a force that is not finite counts as seen.
+    """
+    required = factor * tolerance
+    seen = not difference < required
+    reason = (
+        ""
+        if seen
+        else (
+            f"{model}: the element order {' '.join(elements)} in pair_coeff changed no force by "
+            f"more than {difference:.3g} eV/Å, expected at least {required:.3g}; the model does "
+            "not tell the elements apart, or names are ignored"
+        )
+    )
+    return {
+        "model": model,
+        "elements": list(elements),
+        "force_difference": difference if math.isfinite(difference) else None,
+        "required": required,
+        "unit": "eV/Å",
+        "passed": seen,
+        "reason": reason,
+    }
+
+
+def _largest(one: Sequence[Any], other: Sequence[Any]) -> float:
+    return max(
+        float(np.max(np.abs(np.asarray(a) - np.asarray(b))))
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def _write_frames(frames: Sequence[ParityFrames], work: Path, type_map: Sequence[str]) -> None:
+    work.mkdir(parents=True, exist_ok=True)
+    for k, group in enumerate(frames):
+        write_test_system(work / f"system_{k}", group, type_map)
+        np.savez(
+            work / f"frames_{k}.npz",
+            coords=group.coords,
+            cells=group.cells,
+            symbols=np.array(group.symbols),
+        )
+        for i in range(len(group.coords)):
+            write_lammps_data(work / f"frame_{k}_{i}.data", group, i, type_map)
+
+
+def _python_job(model: ModelDirectory, groups: int, work: Path) -> Job:
+    predictions = [
+        Prediction(file.resolve(), work / f"frames_{k}.npz", work / file.stem / f"python_{k}.npz")
+        for file in model.files
+        for k in range(groups)
+    ]
+    for prediction in predictions:
+        prediction.output.parent.mkdir(parents=True, exist_ok=True)
+    return predict_job("Python", work, predictions)
+
+
+def _file_jobs(
+    file: Path, model: ModelDirectory, frames: Sequence[ParityFrames], work: Path
+) -> list[Job]:
+    folder = work / file.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    file = file.resolve()
+    jobs = [
+        test_job(f"dp test {file.stem} {k}", folder, file, work / f"system_{k}", f"test_{k}")
+        for k in range(len(frames))
+    ]
+    points = [
+        _single_point(folder, work, file, model.type_map, k, i)
+        for k, group in enumerate(frames)
+        for i in range(len(group.coords))
+    ]
+    if file.name == model.members[0].name:
+        points.append(_single_point(folder, work, file, _permuted(model), 0, 0, "permuted"))
+    script = folder / "in.parity"
+    write_text(script, "clear\n".join(points))
+    jobs.append(
+        lammps_job(
+            f"LAMMPS {file.stem}",
+            folder,
+            script,
+            folder / "log.parity",
+            resources=Resources(gpus=min(1, len(visible_gpus()))),
+        )
+    )
+    return jobs
+
+
+def _permuted(model: ModelDirectory) -> tuple[str, ...]:
+    return (*model.type_map[1:], model.type_map[0])
+
+
+def _single_point(
+    folder: Path,
+    work: Path,
+    file: Path,
+    elements: Sequence[str],
+    k: int,
+    i: int,
+    stem: str = "lammps",
+) -> str:
+    return single_point_script(
+        work / f"frame_{k}_{i}.data",
+        file,
+        elements,
+        folder / f"{stem}_{k}_{i}.dump",
+        folder / f"{stem}_{k}_{i}.out",
+    )
+
+
+def _evaluations(file: Path, frames: Sequence[ParityFrames], work: Path) -> dict[str, Evaluation]:
+    folder = work / file.stem
+    return {
+        TEST: _collect(frames, lambda k, atoms: read_test_details(folder, f"test_{k}", atoms)),
+        PYTHON: _collect(frames, lambda k, atoms: read_prediction(folder / f"python_{k}.npz")),
+        LAMMPS: _collect(frames, lambda k, atoms: _read_lammps(folder, frames[k], k, "lammps")),
+    }
+
+
+def _collect(frames: Sequence[ParityFrames], read: Callable[[int, int], Predicted]) -> Evaluation:
+    energies: list[float] = []
+    forces: list[FloatArray] = []
+    virials: list[FloatArray] = []
+    for k, group in enumerate(frames):
+        atoms = len(group.symbols)
+        found = read(k, atoms)
+        energies += [float(energy) / atoms for energy in found.energies]
+        forces += list(found.forces)
+        virials += [virial / atoms for virial in found.virials]
+    return Evaluation(tuple(energies), tuple(forces), tuple(virials))
+
+
+def _read_lammps(folder: Path, group: ParityFrames, k: int, stem: str) -> Predicted:
+    points = [
+        read_single_point(
+            folder / f"{stem}_{k}_{i}.dump",
+            folder / f"{stem}_{k}_{i}.out",
+            float(abs(np.linalg.det(cell))),
+        )
+        for i, cell in enumerate(group.cells)
+    ]
+    return Predicted(
+        np.array([point[0] for point in points]),
+        np.array([point[1] for point in points]),
+        np.array([point[2] for point in points]),
+    )
+
+
+def _negative_control(
+    model: ModelDirectory,
+    frames: Sequence[ParityFrames],
+    work: Path,
+    python: dict[str, Evaluation],
+    thresholds: Thresholds,
+    precision: Precision,
+) -> dict[str, Any]:
+    first = model.members[0]
+    tolerance = tolerances_for(thresholds, precision, compressed=False).force.value
+    if len(model.type_map) == 1:
+        return {
+            "model": first.name,
+            "elements": list(model.type_map),
+            "passed": True,
+            "reason": "a model of one element has no other element order",
+        }
+    folder = work / first.stem
+    _, forces, _ = read_single_point(
+        folder / "permuted_0_0.dump",
+        folder / "permuted_0_0.out",
+        float(abs(np.linalg.det(frames[0].cells[0]))),
+    )
+    difference = _largest([forces], [python[first.name].forces[0]])
+    return control_record(
+        first.name,
+        _permuted(model),
+        difference,
+        tolerance,
+        thresholds.negative_control.value,
+    )

@@ -1,0 +1,119 @@
+"""Evaluating every potential of a committee on all frames of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mlip.engines.deepmd import Predicted, Prediction, predict_job, read_prediction
+from mlip.errors import EngineError
+from mlip.execution.job import Job, Progress, Resources
+from mlip.execution.local import available_cores, run_jobs, visible_gpus
+from mlip.validation.reference import FloatArray, ReferenceSystem
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far the members of a committee are apart, frame by frame.
+
+    Attributes
+    ----------
+    largest, mean : ndarray, shape (F,)
+        Over atoms, of sqrt(mean over members |f - <f>|^2) in eV/Å: the model deviation of
+        DP-GEN (doi:10.1016/j.cpc.2020.107206) and of LAMMPS' ``pair_style deepmd``.
+    """
+
+    largest: FloatArray
+    mean: FloatArray
+
+
+def predict(
+    models: Sequence[Path],
+    systems: Sequence[ReferenceSystem],
+    folder: Path,
+    token: str,
+    label: str,
+) -> None:
+    """Evaluate models on systems; `read_predicted` gives the result.
+
+    One engine works through several models and all systems, since each start takes seconds.
+
+    Parameters
+    ----------
+    models : sequence of Path
+    systems : sequence of ReferenceSystem
+    folder : Path
+        Scratch folder of this split.
+    token : str
+        Lock token of the workspace.
+    label : str
+        Name of the split in progress and errors.
+
+    Raises
+    ------
+    EngineError
+        If one of the engines failed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for k, system in enumerate(systems):
+        np.savez(
+            folder / f"frames_{k}.npz",
+            coords=system.coords,
+            cells=system.cells,
+            symbols=np.array(system.symbols),
+        )
+    workers = min(len(models), max(available_cores(), len(visible_gpus())))
+    share = Resources(
+        threads=max(1, available_cores() // workers), gpus=min(1, len(visible_gpus()))
+    )
+    jobs = [
+        replace(_job(models[k::workers], len(systems), folder, f"{label} set {k}"), resources=share)
+        for k in range(workers)
+    ]
+    failed = [outcome.failure for outcome in run_jobs(jobs, token) if not outcome.ok]
+    if failed:
+        raise EngineError(failed[0])
+
+
+def read_predicted(folder: Path, model: Path, system: int) -> Predicted:
+    """Read what `predict` found for one model and one system by its number."""
+    return read_prediction(folder / model.stem / f"{system}.npz")
+
+
+def committee_mean(members: Sequence[Predicted]) -> Predicted:
+    """Return the mean of several predictions."""
+    return Predicted(
+        np.mean([member.energies for member in members], axis=0),
+        np.mean([member.forces for member in members], axis=0),
+        np.mean([member.virials for member in members], axis=0),
+    )
+
+
+def force_spread(members: Sequence[Predicted]) -> Spread:
+    """Return the committee's force deviation of every frame."""
+    forces = np.array([member.forces for member in members])
+    departure = np.square(forces - forces.mean(axis=0)).sum(axis=-1)
+    deviation = np.sqrt(departure.mean(axis=0))
+    return Spread(deviation.max(axis=1), deviation.mean(axis=1))
+
+
+def _job(models: Sequence[Path], systems: int, folder: Path, name: str) -> Job:
+    predictions = [
+        Prediction(model.resolve(), folder / f"frames_{k}.npz", folder / model.stem / f"{k}.npz")
+        for model in models
+        for k in range(systems)
+    ]
+    for prediction in predictions:
+        prediction.output.parent.mkdir(parents=True, exist_ok=True)
+    own = folder / name.replace(" ", "_")
+    own.mkdir(parents=True, exist_ok=True)
+    job = predict_job(name, own, predictions)
+    return replace(
+        job,
+        progress=lambda: Progress(
+            sum(p.output.is_file() for p in predictions), len(predictions), "system"
+        ),
+    )

@@ -1,0 +1,224 @@
+"""Reading one split of a set: first-principles energies, forces and virials by system."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlip.errors import DataError, InputError, TypeMapError
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ReferenceSystem:
+    """Labelled frames of one composition in one order of atoms.
+
+    Attributes
+    ----------
+    name : str
+    symbols : tuple of str, length N
+    coords : ndarray, shape (F, N, 3)
+        In Å.
+    cells : ndarray, shape (F, 3, 3)
+        Rows are lattice vectors, in Å.
+    energies : ndarray, shape (F,)
+        In eV.
+    forces : ndarray, shape (F, N, 3)
+        In eV/Å.
+    virials : ndarray, shape (F, 3, 3)
+        In eV, potential part, W = sum r (x) f, pressure = tr W / 3V; NaN where not computed.
+    rows : ndarray of int, shape (F,)
+        Row of each frame in the system's files.
+    phases : tuple of str, length F
+    temperatures : ndarray, shape (F,)
+        Of the source trajectory, in K; NaN where unknown.
+    """
+
+    name: str
+    symbols: tuple[str, ...]
+    coords: FloatArray
+    cells: FloatArray
+    energies: FloatArray
+    forces: FloatArray
+    virials: FloatArray
+    rows: NDArray[np.int64]
+    phases: tuple[str, ...]
+    temperatures: FloatArray
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames F."""
+        return len(self.energies)
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms N."""
+        return len(self.symbols)
+
+    def select(self, frames: NDArray[np.int64]) -> ReferenceSystem:
+        """Return the frames with these indices."""
+        return replace(
+            self,
+            coords=self.coords[frames],
+            cells=self.cells[frames],
+            energies=self.energies[frames],
+            forces=self.forces[frames],
+            virials=self.virials[frames],
+            rows=self.rows[frames],
+            phases=tuple(self.phases[i] for i in frames),
+            temperatures=self.temperatures[frames],
+        )
+
+
+def system_directories(data: Path, split: str) -> list[Path]:
+    """Return the system folders of one split, sorted by name.
+
+    Raises
+    ------
+    InputError
+        If `data` is no set.
+    """
+    if not data.is_dir():
+        raise InputError(
+            f"{data}: no such directory. Expected a set; `mlip ingest RECIPE` makes one."
+        )
+    if not (data / "frames.csv").is_file():
+        raise InputError(
+            f"{data}: no frames.csv, so not a set. Make one with `mlip ingest RECIPE --out DIR`."
+        )
+    folder = data / split
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if (path / "type.raw").is_file())
+
+
+def require_frames(data: Path, split: str) -> list[Path]:
+    """Return the system folders of a split that must not be empty.
+
+    Raises
+    ------
+    InputError
+        If it is empty, with how to make one.
+    """
+    systems = system_directories(data, split)
+    if not systems:
+        counts = {s: len(system_directories(data, s)) for s in ("train", "valid", "test")}
+        found = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise InputError(
+            f"{data}: the {split} split is empty (systems: {found}), so there is nothing unseen "
+            "to test on. Give the ingest recipe a test share, or name whole trajectories for "
+            "testing, then run `mlip ingest` and `mlip train` again: frames that the model was "
+            "trained on cannot stand in."
+        )
+    return systems
+
+
+def read_system(data: Path, split: str, folder: Path) -> ReferenceSystem:
+    """Read one system of one split.
+
+    Raises
+    ------
+    DataError
+        If files are missing or do not fit together.
+    TypeMapError
+        If the type map does not name every type.
+    """
+    symbols = _symbols(folder)
+    sets = sorted(folder.glob("set.*"))
+    if not sets:
+        raise DataError(f"{folder}: no set.* folder, expected set.000/coord.npy and others.")
+    parts = [_read_set(path, len(symbols)) for path in sets]
+    coords, cells, energies, forces, virials = (
+        np.concatenate([part[k] for part in parts]) for k in range(5)
+    )
+    phases, temperatures = _origins(data, split, folder.name, len(energies))
+    return ReferenceSystem(
+        name=folder.name,
+        symbols=symbols,
+        coords=coords,
+        cells=cells,
+        energies=energies,
+        forces=forces,
+        virials=virials,
+        rows=np.arange(len(energies)),
+        phases=phases,
+        temperatures=temperatures,
+    )
+
+
+def evenly_spaced(system: ReferenceSystem, limit: int) -> ReferenceSystem:
+    """Return at most `limit` frames of a system, evenly spaced over its rows."""
+    if system.n_frames <= limit:
+        return system
+    return system.select(np.linspace(0, system.n_frames - 1, limit).round().astype(np.int64))
+
+
+def _symbols(folder: Path) -> tuple[str, ...]:
+    try:
+        names = (folder / "type_map.raw").read_text().split()
+        types = [int(field) for field in (folder / "type.raw").read_text().split()]
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{folder}: type.raw and type_map.raw are both needed ({error})."
+        ) from error
+    if min(types) < 0 or max(types) >= len(names):
+        raise TypeMapError(
+            f"{folder / 'type.raw'}: types {min(types)} to {max(types)}, but type_map.raw names "
+            f"{len(names)} element(s): {' '.join(names)}."
+        )
+    return tuple(names[k] for k in types)
+
+
+def _read_set(
+    folder: Path, atoms: int
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+    def load(name: str) -> FloatArray:
+        path = folder / f"{name}.npy"
+        try:
+            return np.asarray(np.load(path), dtype=np.float64)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: missing or unreadable ({error}).") from error
+
+    energies = load("energy").reshape(-1)
+    frames = len(energies)
+    shapes = {"coord": (frames, atoms, 3), "box": (frames, 3, 3), "force": (frames, atoms, 3)}
+    if (folder / "virial.npy").is_file():
+        shapes["virial"] = (frames, 3, 3)
+    arrays: dict[str, FloatArray] = {"virial": np.full((frames, 3, 3), math.nan)}
+    for name, shape in shapes.items():
+        raw = load(name)
+        if raw.size != math.prod(shape):
+            raise DataError(
+                f"{folder / name}.npy: {raw.size} numbers, expected {math.prod(shape)} for "
+                f"{frames} frames of {atoms} atoms."
+            )
+        arrays[name] = raw.reshape(shape)
+    return arrays["coord"], arrays["box"], energies, arrays["force"], arrays["virial"]
+
+
+def _origins(
+    data: Path, split: str, system: str, frames: int
+) -> tuple[tuple[str, ...], FloatArray]:
+    phases = ["unknown"] * frames
+    temperatures = np.full(frames, math.nan)
+    path = data / "frames.csv"
+    with path.open(newline="", encoding="utf-8") as handle:
+        for line, entry in enumerate(csv.DictReader(handle), start=2):
+            try:
+                if (entry["split"], entry["system"]) != (split, system):
+                    continue
+                row = int(entry["row"])
+                phases[row] = entry["phase"] or "unknown"
+                temperatures[row] = float(entry["temperature_kelvin"] or "nan")
+            except (KeyError, ValueError, IndexError) as error:
+                raise DataError(
+                    f"{path}, line {line}: does not fit {split}/{system} with {frames} frames "
+                    f"({error!r}). Make the set again with `mlip ingest`."
+                ) from error
+    return tuple(phases), temperatures
