@@ -72,9 +72,10 @@ def diffusion_coefficient(
     -----
     D = slope / 6 (Einstein relation; Frenkel and Smit, Understanding Molecular Simulation,
     2nd ed., eq. 4.4.10). The interval is Student t with the observed variance between atoms, see
-    `window.fit_slope`. Measured coverage of the 95 % interval on 64 ions x 500 frames: Brownian,
-    lattice hops, and either with a relaxed cage 93 to 96 %; hops that reverse with probability
-    0.3 about 87 %, because a crossover that lasts into the window biases the slope by 10 %.
+    `window.fit_slope`. Measured coverage of the 95 % interval on 64 ions x 500 frames (1,000
+    replicas): Brownian, lattice hops, and either with a relaxed cage 93.5 to 95.3 %; hops that
+    reverse with probability 0.3 only 89.5 %, because a crossover that lasts into the window biases
+    the slope by 9 %.
     """
     label = msd.label
     fit, objection = diffusive_window(msd)

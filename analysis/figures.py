@@ -55,8 +55,8 @@ def msd_figure(
 ) -> Figure:
     """Draw the MSD of every species, log-log, and the fit of every diffusion coefficient.
 
-    Returns PNG bytes. The left panel shows all species; the right one the mobile species on linear axes with the
-    fitted window shaded. A fit that was rejected is drawn grey and dashed and says so.
+    Returns PNG bytes. The left panel shows all species; the right one the mobile species on linear
+    axes with the fitted window shaded. A rejected fit is drawn grey and dashed and says so.
     """
     figure, axes = _panels(1, 1 + bool(diffusion), width=3.6, height=3.2)
     left = axes[0]

@@ -15,6 +15,8 @@ from analysis.errors import AmbiguousMotionError, TimeGridError, TrajectoryError
 from analysis.trajectory import FRACTIONAL_DIFFERENCES, Trajectory, masses_of
 
 MAX_FRACTIONAL_STEP = 0.4
+# Where extxyz files name the time or step of a frame.
+TIME_KEYS = ("time", "Time", "time_ps", "step", "Step")
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ def _read_frames(path: Path) -> Iterator[tuple[list[str], FloatArray, FloatArray
 
     if not path.is_file():
         raise TrajectoryError(f"{path}: no such file")
+    times: list[float] = []
     for index, atoms in enumerate(iread(path, index=":", format=_format_of(path))):
         cell = np.array(atoms.cell[:], dtype=float)
         if not atoms.pbc.all() or abs(np.linalg.det(cell)) < 1e-9:
@@ -134,7 +137,20 @@ def _read_frames(path: Path) -> Iterator[tuple[list[str], FloatArray, FloatArray
         positions = np.array(atoms.positions, dtype=float)
         if not np.isfinite(positions).all():
             raise TrajectoryError(f"{path}: frame {index} holds positions that are not finite")
+        times += [float(atoms.info[key]) for key in TIME_KEYS if key in atoms.info][:1]
+        _check_spacing(times, path, index)
         yield list(atoms.get_chemical_symbols()), positions @ np.linalg.inv(cell), cell
+
+
+def _check_spacing(times: list[float], path: Path, index: int) -> None:
+    if len(times) < 3:
+        return
+    first, last = times[1] - times[0], times[-1] - times[-2]
+    if not np.isclose(first, last, rtol=1e-3):
+        raise TimeGridError(
+            f"{path}: frame {index} follows after {last:g} but frame 1 after {first:g} (in the "
+            "file's unit of time); frames must be equally spaced, keep a regular subset"
+        )
 
 
 def _format_of(path: Path) -> str:

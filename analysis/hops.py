@@ -132,20 +132,24 @@ def loop_erased_hops(
     depth = np.zeros(n_ions, dtype=np.int64)
     steps: list[IntArray] = []
     lengths: list[FloatArray] = []
+    current = positions[0].copy()  # sites[:, depth], kept for speed
     radius2 = hop_length_angstrom**2
     for step in range(1, len(positions)):
         here = positions[step]
-        offset = here - sites[np.arange(n_ions), depth]
-        left = np.flatnonzero((offset**2).sum(axis=1) > radius2)
+        offset = here - current
+        left = np.flatnonzero(np.einsum("ij,ij->i", offset, offset) > radius2)
         if not len(left):
             continue
-        distance2 = ((sites[left] - here[left, None]) ** 2).sum(axis=2)
-        distance2[np.arange(size) > depth[left, None]] = np.inf
+        visited = int(depth[left].max()) + 1
+        away = sites[left, :visited] - here[left, None]
+        distance2 = np.einsum("ijk,ijk->ij", away, away)
+        distance2[np.arange(visited) > depth[left, None]] = np.inf
         nearest = distance2.argmin(axis=1)
         back = distance2[np.arange(len(left)), nearest] <= radius2
         returned = left[back]
         depth[returned] = nearest[back]
         rattles[returned, nearest[back]] = True
+        current[returned] = sites[returned, nearest[back]]
 
         moved = left[~back]
         full = moved[depth[moved] == size - 1]
@@ -158,7 +162,8 @@ def loop_erased_hops(
         level = depth[moved] + 1
         sites[moved, level] = here[moved]
         arrival[moved, level] = step
-        length[moved, level] = np.sqrt((offset[moved] ** 2).sum(axis=1))
+        length[moved, level] = np.linalg.norm(offset[moved], axis=1)
+        current[moved] = here[moved]
         rattles[moved, level] = False
         depth[moved] = level
     for level in range(1, size):

@@ -38,6 +38,8 @@ class PairDistribution:
     cn_ij, cn_ji : (B,) float arrays
         Running number of j around i, and of i around j, up to the upper edge of each bin.
     cn_ij_blocks, cn_ji_blocks : (n_blocks, B) float arrays
+    expected_pairs : (B,) float array
+        Pairs in each bin, summed over frames, if g were 1; sets the counting noise.
     n_frames : int
         Frames averaged over.
     """
@@ -52,6 +54,7 @@ class PairDistribution:
     cn_ji: FloatArray
     cn_ij_blocks: FloatArray
     cn_ji_blocks: FloatArray
+    expected_pairs: FloatArray
     n_frames: int
 
     @property
@@ -135,6 +138,7 @@ def pair_distributions(
         frames_in_block[block] += 1
     counts /= frames_in_block[:, None, None, None]
     densities /= frames_in_block[:, None, None, None]
+    inverse_volumes = float((1.0 / trajectory.volumes[:: used.step]).sum())
     weights = frames_in_block / frames_in_block.sum()
     shells = 4.0 / 3.0 * np.pi * np.diff(edges**3)
 
@@ -158,6 +162,8 @@ def pair_distributions(
                 cn_ji=weights @ cn_ji,
                 cn_ij_blocks=cn_ij,
                 cn_ji_blocks=cn_ji,
+                # One count for each unordered pair.
+                expected_pairs=pairs / (1 + (a == b)) * shells * inverse_volumes,
                 n_frames=len(used),
             )
         )

@@ -50,6 +50,9 @@ class Quantity:
     curve: str = ""
 
     def __post_init__(self) -> None:
+        for name in ("value", "low", "high", "level"):
+            # numpy scalars would survive comparison but not printing and JSON.
+            object.__setattr__(self, name, float(getattr(self, name)))
         if self.status not in get_args(Status):
             raise AnalysisError(
                 f"quantity {self.name!r} has status {self.status!r}; "

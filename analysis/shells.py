@@ -12,8 +12,12 @@ from analysis.rdf import PairDistribution
 from analysis.results import Quantity
 
 SMOOTHING_ANGSTROM = 0.06
-# A peak must rise this far above its surroundings, relative to the highest peak.
+# A peak must rise this many times the counting noise above its surroundings, and this far
+# relative to the highest peak.
+MIN_SIGNIFICANCE = 5.0
 MIN_PROMINENCE = 0.1
+# Two peaks are one split shell unless g falls between them below this fraction of the lower one.
+MAX_VALLEY = 0.7
 LEVEL = 0.95
 
 
@@ -34,8 +38,11 @@ def first_shell(pair: PairDistribution, *, curve: str = "") -> list[Quantity]:
         of frames, nan for a single block. Where g(r) has no first minimum within range all but
         the peak are unresolved.
     """
-    peak, minimum = find_first_shell(pair.r_angstrom, pair.g)
-    located = [find_first_shell(pair.r_angstrom, g) for g in pair.g_blocks]
+    expected = pair.expected_pairs
+    peak, minimum = find_first_shell(pair.r_angstrom, pair.g, expected)
+    located = [
+        find_first_shell(pair.r_angstrom, g, expected / len(pair.g_blocks)) for g in pair.g_blocks
+    ]
     directions = [(pair.label, pair.cn_ij, pair.cn_ij_blocks)]
     if pair.i != pair.j:
         directions.append((f"{pair.j}-{pair.i}", pair.cn_ji, pair.cn_ji_blocks))
@@ -88,12 +95,16 @@ def first_shell(pair: PairDistribution, *, curve: str = "") -> list[Quantity]:
     return results
 
 
-def find_first_shell(r_angstrom: FloatArray, g: FloatArray) -> tuple[float, float]:
+def find_first_shell(
+    r_angstrom: FloatArray, g: FloatArray, expected_pairs: FloatArray
+) -> tuple[float, float]:
     """Find the first peak and the first minimum after it.
 
     Parameters
     ----------
     r_angstrom, g : (B,) float arrays
+    expected_pairs : (B,) float array
+        Pairs counted in each bin if g were 1.
 
     Returns
     -------
@@ -104,13 +115,28 @@ def find_first_shell(r_angstrom: FloatArray, g: FloatArray) -> tuple[float, floa
     if not np.isfinite(g).all() or g.max() <= 0:
         return math.nan, math.nan
     width = r_angstrom[1] - r_angstrom[0]
-    smooth = ndimage.gaussian_filter1d(g, SMOOTHING_ANGSTROM / width, mode="nearest")
-    peaks, _ = signal.find_peaks(smooth, height=1.0, prominence=MIN_PROMINENCE * smooth.max())
+    bins = SMOOTHING_ANGSTROM / width
+    smooth = ndimage.gaussian_filter1d(g, bins, mode="nearest")
+    # Poisson noise; a Gaussian filter averages over 2 sqrt(pi) sigma bins. The added 1 keeps a
+    # bin with one chance pair from claiming a small error.
+    noise = np.sqrt((smooth + 1.0) / (expected_pairs * max(2.0 * np.sqrt(np.pi) * bins, 1.0)))
+    significant = MIN_SIGNIFICANCE * noise
+    trusted = significant < np.maximum(smooth, 1.0)
+    height = np.where(trusted, np.maximum(smooth, 0.0), 0.0)
+    peaks, found = signal.find_peaks(
+        height, height=1.0, prominence=MIN_PROMINENCE * max(height.max(), 1.0)
+    )
+    peaks = peaks[found["prominences"] >= significant[peaks]]
     if not len(peaks):
         return math.nan, math.nan
     first = int(peaks[0])
-    if len(peaks) > 1:
-        end = int(peaks[1])
+    separate = [
+        int(peak)
+        for peak in peaks[1:]
+        if smooth[first:peak].min() < MAX_VALLEY * min(smooth[first], smooth[peak])
+    ]
+    if separate:
+        end = separate[0]
     else:
         end = len(smooth) - 1
         tail = smooth[first:]

@@ -12,6 +12,7 @@ from mlip.data.cp2k_files import (
     Table,
     XyzFile,
     column,
+    is_log,
     pressure_factor,
     read_log,
     read_table,
@@ -140,7 +141,9 @@ def read_cp2k(directory: Path, timestep_fs: float | None = None) -> list[Frames]
     potential = picked(files.energies, column(energies, "Pot.", HARTREE, files.energies))
     kinetic = picked(files.energies, column(energies, "Kin.", HARTREE, files.energies))
     if files.cells is not None:
-        axes = [column(cells, f"{a}{x}", {"Angstrom": 1.0}, files.cells) for a in "ABC" for x in "xyz"]
+        axes = [
+            column(cells, f"{a}{x}", {"Angstrom": 1.0}, files.cells) for a in "ABC" for x in "xyz"
+        ]
         box = picked(files.cells, np.stack(axes, axis=1)).reshape(-1, 3, 3)
     else:
         box = np.tile(fixed_cell(root, files.settings), (len(steps), 1, 1))
@@ -259,8 +262,10 @@ def _from_logs(
 
 
 def _stress_trace_gpa(table: Table, path: Path) -> FloatArray:
-    units = {unit: pressure_factor(unit, path) for unit in {table.units.get("xx", "")}}
-    return sum(column(table, name, units, path) for name in ("xx", "yy", "zz")) / 3.0
+    unit = table.units.get("xx", "")
+    units = {unit: pressure_factor(unit, path)}
+    diagonal = [column(table, name, units, path) for name in ("xx", "yy", "zz")]
+    return np.mean(diagonal, axis=0, dtype=np.float64)
 
 
 def _cross_check(
@@ -328,4 +333,4 @@ def _one(directory: Path, pattern: str, what: str) -> Path:
 def _logs(directory: Path) -> list[Path]:
     names = ("*.out", "*.log", "*.out.gz", "*.log.gz")
     found = sorted(path for pattern in names for path in directory.glob(pattern))
-    return [path for path in found if "CP2K| version string" in read_text(path)]
+    return [path for path in found if is_log(path)]

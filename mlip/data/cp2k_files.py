@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ _TITLE_ENERGY = re.compile(r"\bE\s*=\s*([-+.\dEe]+)")
 _ENERGY = re.compile(r"ENERGY\| Total FORCE_EVAL \( *\w+ *\) energy[^:]*:\s+(\S+)")
 _STRESS = re.compile(r"(?:STRESS\| Analytical stress tensor|^ ?STRESS TENSOR) \[(\w+)\]")
 _PRESSURE_GPA = {"GPa": 1.0, "bar": 1e-4, "kbar": 0.1, "Pa": 1e-9, "MPa": 1e-3}
+# The banner comes after a page of library settings.
+BANNER_CHARACTERS = 65536
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,13 @@ class Log:
     frames: tuple[LogFrame, ...]
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a plain or gzip file.
+def is_log(path: Path) -> bool:
+    """Return whether a plain or gzip file starts like a CP2K log."""
+    return "CP2K| version string" in read_text(path, BANNER_CHARACTERS)
+
+
+def read_text(path: Path, characters: int = -1) -> str:
+    """Return the text, or the first `characters` of it, of a plain or gzip file.
 
     Raises
     ------
@@ -104,9 +112,10 @@ def read_text(path: Path) -> str:
     try:
         if path.suffix == ".gz":
             with gzip.open(path, "rt", encoding="utf-8", errors="replace") as handle:
-                return handle.read()
-        return path.read_text(encoding="utf-8", errors="replace")
-    except (OSError, EOFError) as error:
+                return handle.read(characters)
+        with path.open(encoding="utf-8", errors="replace") as handle:
+            return handle.read(characters)
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({error}). Copy or unpack it again.") from error
 
 
@@ -277,9 +286,7 @@ def read_log(path: Path) -> Log:
             ensemble = line.split()[-1]
     if not version:
         raise DataError(f"{path}: no line `CP2K| version string`, so this is no CP2K log.")
-    frames = tuple(
-        LogFrame(e, c, s) for e, c, s in zip(energies, converged, stresses, strict=True)
-    )
+    frames = tuple(LogFrame(e, c, s) for e, c, s in zip(energies, converged, stresses, strict=True))
     return Log(version, started, ensemble, frames)
 
 

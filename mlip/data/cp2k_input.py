@@ -207,7 +207,7 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 def _unit(section: Section, default: str, known: dict[str, float], path: Path) -> float:
     layout = section.value("FORMAT", "XMOL").upper()
-    if layout not in {"XYZ", "XMOL", "EXTXYZ"}:
+    if layout not in {"XYZ", "XMOL"}:
         raise UnitError(f"{path}: &{section.name} FORMAT is {layout}; only XYZ is read.")
     unit = section.value("UNIT", default).lower().strip("[] ").replace("**", "^")
     if unit not in known:

@@ -91,6 +91,13 @@ def select(frames: Frames, index: IntArray | slice) -> Frames:
     )
 
 
+def even_times(count: int, timestep_fs: float | None) -> FloatArray | None:
+    """Return the times of equally spaced frames, ps; None if the spacing is unknown."""
+    if timestep_fs is None:
+        return None
+    return np.asarray(np.arange(count) * timestep_fs * 1e-3, dtype=np.float64)
+
+
 def reorder_atoms(frames: Frames, order: IntArray) -> Frames:
     """Return the frames with the atoms in another order."""
     return replace(

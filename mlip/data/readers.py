@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import dpdata
 import numpy as np
 
 from mlip.data.cp2k import cp2k_files, read_cp2k
-from mlip.data.frames import Frames
+from mlip.data.frames import Frames, even_times
 from mlip.data.vasp import read_outcar, read_xml
 from mlip.errors import DataError, TypeMapError
 from mlip.recipes.base import resolve
@@ -145,7 +144,7 @@ def read_deepmd(path: Path, timestep_fs: float | None = None) -> list[Frames]:
             forces=np.asarray(data["forces"], dtype=float),
             virials=np.asarray(data["virials"], dtype=float) if with_virial else None,
             steps=np.arange(total),
-            times_ps=None if timestep_fs is None else np.arange(total) * timestep_fs * 1e-3,
+            times_ps=even_times(total, timestep_fs),
             files=_npy_files(path),
             notes=tuple(notes),
         )
@@ -174,7 +173,7 @@ def matches(source: Source, recipe: Path) -> list[Path]:
     path = resolve(source.path, recipe)
     if path.exists():
         return [path]
-    found = [Path(name) for name in sorted(glob.glob(str(path)))]
+    found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
     if not found:
         raise DataError(
             f"source {source.name}: {path}: no such file or directory (paths are relative to "

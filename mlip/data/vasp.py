@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import dpdata
 import numpy as np
 
-from mlip.data.frames import FloatArray, Frames, select
+from mlip.data.frames import FloatArray, Frames, even_times, select
 from mlip.errors import DataError, UnitError
 
 KBAR_GPA = 0.1
@@ -88,7 +88,7 @@ def _frames(
     path: Path,
     data: dict[str, Any],
     pressures_kbar: list[float],
-    converged: np.ndarray,
+    converged: np.ndarray | None,
     timestep_fs: float | None,
     level: dict[str, str],
 ) -> list[Frames]:
@@ -110,13 +110,13 @@ def _frames(
         forces=np.asarray(data["forces"], dtype=float),
         virials=None if virials is None else np.asarray(virials, dtype=float),
         steps=np.arange(1, count + 1),
-        times_ps=None if timestep_fs is None else np.arange(count) * timestep_fs * 1e-3,
+        times_ps=even_times(count, timestep_fs),
         files=(path,),
         level=level,
         virial_origin="" if virials is None else ORIGIN,
-        unconverged=int((~converged).sum()),
+        unconverged=None if converged is None else int((~converged).sum()),
     )
-    return [select(frames, np.flatnonzero(converged))]
+    return [frames if converged is None else select(frames, np.flatnonzero(converged))]
 
 
 def _load(path: Path, fmt: str) -> dict[str, Any]:
@@ -163,11 +163,14 @@ def _check_pressure(
         )
 
 
-def _converged_blocks(text: str, steps: int) -> np.ndarray:
-    """Return per ionic step whether its electronic loop ended because EDIFF was reached."""
+def _converged_blocks(text: str, steps: int) -> np.ndarray | None:
+    """Return per ionic step whether its electronic loop ended because EDIFF was reached.
+
+    None if the text does not say so once per step.
+    """
     blocks = re.split(r"aborting loop", text)[1:]
     if len(blocks) != steps:
-        return np.ones(steps, dtype=bool)
+        return None
     return np.array([block.lstrip().startswith("because EDIFF") for block in blocks])
 
 
@@ -190,7 +193,7 @@ def _outcar_level(text: str) -> dict[str, str]:
     for title in re.findall(r"TITEL\s*=\s*(\S+ \S+)", text):
         kind, name = title.split()
         level[f"potential {name.split('_')[0]}"] = f"{kind} {name}"
-    return {key: value for key, value in level.items() if value}
+    return _named_functional(level)
 
 
 def _xml_level(root: ElementTree.Element, settings: dict[str, str]) -> dict[str, str]:
@@ -199,15 +202,24 @@ def _xml_level(root: ElementTree.Element, settings: dict[str, str]) -> dict[str,
         "version": (re.match(r"[\d.]+", settings.get("version", "")) or [""])[0],
         "cutoff_ev": _number(settings.get("ENMAX") or settings.get("ENCUT", "")),
         "ediff_ev": _number(settings.get("EDIFF", "")),
-        "smearing": f"ISMEAR {settings.get('ISMEAR', '')} "
-        f"{_number(settings.get('SIGMA', ''))} eV",
+        "smearing": f"ISMEAR {settings.get('ISMEAR', '')} {_number(settings.get('SIGMA', ''))} eV",
         "functional": settings.get("GGA", "--"),
         "dispersion": settings.get("IVDW", "none"),
     }
     for row in root.findall("atominfo/array[@name='atomtypes']/set/rc"):
         words = [(c.text or "").strip() for c in row.findall("c")]
-        kind, name = (words[-1].split() + [""])[:2]
+        kind, name = [*words[-1].split(), ""][:2]
         level[f"potential {words[1].split('_')[0]}"] = f"{kind} {name}"
+    return _named_functional(level)
+
+
+def _named_functional(level: dict[str, str]) -> dict[str, str]:
+    """Resolve GGA = -- (taken from the POTCAR) for PBE potentials; drop what is not there."""
+    potentials = [value for key, value in level.items() if key.startswith("potential ")]
+    if level["functional"] == "--" and all(p.startswith("PAW_PBE") for p in potentials):
+        level["functional"] = "PE"
+    if level["dispersion"] == "0":
+        level["dispersion"] = "none"
     return {key: value for key, value in level.items() if value}
 
 

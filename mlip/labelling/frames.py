@@ -134,7 +134,8 @@ def frame_id(recipe: LabelRecipe, atoms: Atoms) -> str:
         "cell": _digits(atoms.cell.array),
         "positions": _digits(atoms.positions),
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return f"h{digest[:19]}"  # a letter first: no reader takes it for a number
 
 
 def _digits(values: np.ndarray) -> list[str]:

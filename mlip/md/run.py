@@ -77,6 +77,8 @@ def md(
     EngineError
         If LAMMPS failed.
     """
+    # LAMMPS runs in directories of its own.
+    out, model, structure = out.resolve(), model.resolve(), structure.resolve()
     potential = read_model_directory(model)
     atoms = read_structure(structure)
     _require_known_elements(atoms, potential, structure)

@@ -157,10 +157,9 @@ def _dynamics(
     )
     if stage.kind == "npt":
         bar = stage.pressure_gpa * BAR_PER_GPA
-        # ptemp fixes the barostat's reference temperature; without it a resume is not exact.
         fix = (
             f"fix dynamics all npt {heat} {stage.barostat} {bar:.6g} {bar:.6g} "
-            f"{stage.barostat_damping_ps:.6g} ptemp {temperature_kelvin:.6f}"
+            f"{stage.barostat_damping_ps:.6g}"
         )
     else:
         fix = f"fix dynamics all nvt {heat}"

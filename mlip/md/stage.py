@@ -124,8 +124,8 @@ def run_stage(plan: StagePlan, around: Surroundings) -> StageRecord:
             lammps_job(
                 f"{plan.stage.name} {around.temperature_kelvin:g} K",
                 directory,
-                Path(script.name),
-                Path(attempt.log),
+                script,
+                log,
                 resources=around.resources,
                 outputs=[directory / "final.restart", directory / "final.dump"],
                 progress=_follow(plan, log, last),

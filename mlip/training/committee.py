@@ -60,6 +60,7 @@ def train(
     EngineError
         If a member failed; the others are kept.
     """
+    out = out.resolve()  # jobs run in directories of their own
     data = resolve(recipe.data, source)
     elements = check_set(data, accept_certificate=accept_certificate)
     seeds = {f"member_{n}": recipe.seed + n for n in range(recipe.committee_size)}

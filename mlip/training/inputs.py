@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import vesin
 
 from mlip.recipes.train import TrainRecipe
 
@@ -33,6 +32,8 @@ def maximum_neighbours(systems: list[Path], elements: list[str], cutoff: float) 
     dict of str to int
         By element of the neighbour.
     """
+    import vesin  # imports torch where torch is installed: not for a call that does nothing
+
     most = np.zeros(len(elements), dtype=int)
     neighbours = vesin.NeighborList(cutoff=cutoff, full_list=True)
     for system in systems:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlip.errors import DataError, InputError, TypeMapError
+from mlip.manifest import NAME, read_manifest
 
 FloatArray = NDArray[np.float64]
 
@@ -104,17 +105,19 @@ def require_frames(data: Path, split: str) -> list[Path]:
     Raises
     ------
     InputError
-        If it is empty, with how to make one.
+        If it is empty, with how to make one, or the set is not finished.
     """
     systems = system_directories(data, split)
+    if (data / NAME).is_file() and read_manifest(data).status != "complete":
+        raise InputError(f"{data}: this set is not finished. Run its `mlip ingest` again.")
     if not systems:
         counts = {s: len(system_directories(data, s)) for s in ("train", "valid", "test")}
         found = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise InputError(
             f"{data}: the {split} split is empty (systems: {found}), so there is nothing unseen "
-            "to test on. Give the ingest recipe a test share, or name whole trajectories for "
-            "testing, then run `mlip ingest` and `mlip train` again: frames that the model was "
-            "trained on cannot stand in."
+            f"to measure errors on. Set split.{split}_fraction in the ingest recipe, or give a "
+            f"source `split: {split}`; then run `mlip ingest` and `mlip train` again, since frames "
+            "that the model was trained on cannot stand in."
         )
     return systems
 

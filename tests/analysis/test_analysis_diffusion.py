@@ -14,7 +14,6 @@ from analysis.hops import loop_erased_hops, net_hops
 from analysis.msd import mean_squared_displacement
 from analysis.results import Quantity
 
-REPLICAS = 200
 CM2_PER_S = 1e-4
 
 
@@ -26,31 +25,33 @@ def diffusion_of(positions, **keywords):
     return diffusion_coefficient(msd, net_hops(trajectory, ids, drift_path=still))
 
 
-MODELS = {
-    "Brownian": (lambda rng: brownian(rng, 64, 500, D=0.05), 0.05),
-    "lattice hops": (lambda rng: lattice_hops(rng, 64, 500, 0.02, 3.0), 9.0 * 0.02 / 6),
+MODELS = {  # how to make a replica, its D, number of replicas
+    "Brownian": (lambda rng: brownian(rng, 64, 500, D=0.05), 0.05, 200),
+    "lattice hops": (lambda rng: lattice_hops(rng, 64, 500, 0.02, 3.0), 9.0 * 0.02 / 6, 200),
     "Brownian with a relaxed cage": (
         lambda rng: brownian(rng, 64, 500, D=0.05) + ornstein_uhlenbeck(rng, 64, 500, 10, 0.6),
         0.05,
+        80,
     ),
     "lattice hops in groups of four": (
         lambda rng: lattice_hops(rng, 64, 500, 0.05, 3.0, group=4),
         9.0 * 0.05 / 6,
+        80,
     ),
 }
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_95_percent_interval_of_D_covers_the_truth(model):
-    make, D = MODELS[model]
+def test_the_95_percent_interval_of_d_covers_the_truth(model):
+    make, D, replicas = MODELS[model]
     covered = resolved = 0
-    for replica in range(REPLICAS):
+    for replica in range(replicas):
         coefficient = diffusion_of(make(np.random.default_rng(replica))).coefficient
         resolved += coefficient.status == "ok"
         # Over all replicas: an unresolved one counts with the bound it reports.
         covered += coefficient.low <= D * CM2_PER_S <= coefficient.high
-    assert resolved >= 0.95 * REPLICAS
-    assert covered >= stats.binom.ppf(0.001, REPLICAS, 0.95), f"{covered} of {REPLICAS} covered"
+    assert resolved >= 0.95 * replicas
+    assert covered >= stats.binom.ppf(0.001, replicas, 0.95), f"{covered} of {replicas} covered"
 
 
 @pytest.mark.parametrize(("relaxation", "width"), [(5, 0.5), (30, 1.0), (100, 1.5)])
@@ -201,7 +202,8 @@ def test_number_density_of_li3ps4_follows_from_its_mass_density():
     # 1.839 g/cm^3 and 180.03 g/mol give 1.8454e22 Li per cm^3.
     volume = 180.03 / 1.839 / 0.602214076
     trajectory = make_trajectory(
-        np.zeros((2, 8, 3)), species=["Li"] * 3 + ["P"] + ["S"] * 4,
+        np.zeros((2, 8, 3)),
+        species=["Li"] * 3 + ["P"] + ["S"] * 4,
         cell=volume ** (1 / 3),
     )
     assert number_density(trajectory, "Li") == pytest.approx(1.8454e22, rel=1e-4)

@@ -42,7 +42,7 @@ def test_msd_of_ballistic_motion_is_v2_t2_at_every_lag(rng):
     assert msd.n_origins[-1] == 1
 
 
-def test_msd_of_brownian_steps_is_6_D_t_within_four_errors(rng):
+def test_msd_of_brownian_steps_is_6dt_within_four_errors(rng):
     D = 0.05
     msd = msd_of(brownian(rng, 400, 500, D), drift=STILL)
     error = msd.atom_msd.std(axis=0, ddof=1) / np.sqrt(400)
@@ -78,9 +78,7 @@ def test_msd_agrees_with_tidynamics_to_1e_10(rng):
     tidynamics = pytest.importorskip("tidynamics", reason="tidynamics is not installed")
     positions = brownian(rng, 10, 300)
     reference = np.mean([tidynamics.msd(positions[:, n]) for n in range(10)], axis=0)
-    np.testing.assert_allclose(
-        msd_of(positions, drift=STILL).msd[1:], reference[1:], rtol=1e-10
-    )
+    np.testing.assert_allclose(msd_of(positions, drift=STILL).msd[1:], reference[1:], rtol=1e-10)
 
 
 def test_msd_is_unchanged_by_a_constant_velocity_of_all_atoms(rng):
@@ -129,7 +127,7 @@ def test_msd_is_unchanged_by_permutation_rotation_and_supercell(rng):
     permuted = msd_of(positions[:, rng.permutation(24)]).msd
     rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
     rotated = msd_of(positions @ rotation.T, cell=1000.0 * rotation.T).msd
-    doubled = msd_of(np.concatenate([positions, positions + [1000.0, 0, 0]], axis=1)).msd
+    doubled = msd_of(np.concatenate([positions, positions + np.array([1000.0, 0, 0])], axis=1)).msd
     for other in (permuted, rotated, doubled):
         np.testing.assert_allclose(other, reference, rtol=1e-9, atol=1e-12)
 

@@ -1,0 +1,121 @@
+"""What a page is made of: sections with facts, tables, figures and notes."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import Literal
+
+Tone = Literal["plain", "good", "bad", "quiet"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value on the page.
+
+    Attributes
+    ----------
+    text : str
+        What is read.
+    exact : str
+        The number as it stands in the file, for machines and for copying; "" for words.
+    tone : {'plain', 'good', 'bad', 'quiet'}
+    """
+
+    text: str
+    exact: str = ""
+    tone: Tone = "plain"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A label and its value."""
+
+    label: str
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under headings; the first column names the row."""
+
+    caption: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image inside the page.
+
+    Attributes
+    ----------
+    source : str
+        ``data:`` address.
+    caption : str
+    wide : bool
+        Takes the whole width.
+    """
+
+    source: str
+    caption: str
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the page."""
+
+    title: str
+    anchor: str
+    lead: str = ""
+    facts: tuple[Fact, ...] = ()
+    tables: tuple[Table, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    notes: tuple[Cell, ...] = ()
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What the reader should take home.
+
+    Attributes
+    ----------
+    kicker : str
+        What the number is of.
+    title : Cell
+        The number, or that there is none.
+    detail : tuple of Cell
+        Interval, or the reason why not.
+    """
+
+    kicker: str
+    title: Cell
+    detail: tuple[Cell, ...] = ()
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where one directory came from: recipe, inputs, attempts."""
+
+    title: str
+    facts: tuple[Fact, ...]
+    inputs: tuple[tuple[str, str], ...] = ()
+    recipe: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that the template shows."""
+
+    title: str
+    made: str
+    headlines: tuple[Headline, ...]
+    sections: tuple[Section, ...]
+    provenance: tuple[Provenance, ...]
+    warnings: tuple[str, ...] = field(default=())
+
+
+def png_address(image: bytes) -> str:
+    """Return a PNG image as a ``data:`` address."""
+    return "data:image/png;base64," + base64.b64encode(image).decode("ascii")

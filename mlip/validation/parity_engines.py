@@ -1,0 +1,183 @@
+"""The three engines of the parity gate: their input, their jobs and what they answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mlip.engines.deepmd import (
+    Predicted,
+    Prediction,
+    predict_job,
+    read_prediction,
+    read_test_details,
+    test_job,
+)
+from mlip.engines.lammps import lammps_job, single_point_script
+from mlip.engines.lammps_output import read_single_point
+from mlip.execution.job import Job, Resources
+from mlip.execution.local import visible_gpus
+from mlip.files import write_text
+from mlip.model_directory import ModelDirectory
+from mlip.validation.parity_frames import ParityFrames, write_lammps_data, write_test_system
+from mlip.validation.reference import FloatArray
+
+TEST, PYTHON, LAMMPS = "dp test", "Python", "LAMMPS run 0"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one engine says about one model on all parity frames, frame by frame.
+
+    Attributes
+    ----------
+    energies : tuple of float
+        Per atom, eV.
+    forces : tuple of ndarray, shape (N, 3)
+        eV/Å.
+    virials : tuple of ndarray, shape (3, 3)
+        Per atom, eV.
+    """
+
+    energies: tuple[float, ...]
+    forces: tuple[FloatArray, ...]
+    virials: tuple[FloatArray, ...]
+
+
+def write_frames(frames: Sequence[ParityFrames], work: Path, type_map: Sequence[str]) -> None:
+    """Write the frames in the form that each engine reads."""
+    work.mkdir(parents=True, exist_ok=True)
+    for k, group in enumerate(frames):
+        write_test_system(work / f"system_{k}", group, type_map)
+        np.savez(
+            work / f"frames_{k}.npz",
+            coords=group.coords,
+            cells=group.cells,
+            symbols=np.array(group.symbols),
+        )
+        for i in range(len(group.coords)):
+            write_lammps_data(work / f"frame_{k}_{i}.data", group, i, type_map)
+
+
+def python_job(model: ModelDirectory, groups: int, work: Path) -> Job:
+    """Return the one job that evaluates all potentials in Python."""
+    predictions = [
+        Prediction(file.resolve(), work / f"frames_{k}.npz", work / file.stem / f"python_{k}.npz")
+        for file in model.files
+        for k in range(groups)
+    ]
+    for prediction in predictions:
+        prediction.output.parent.mkdir(parents=True, exist_ok=True)
+    return predict_job("Python", work, predictions)
+
+
+def file_jobs(
+    file: Path, model: ModelDirectory, frames: Sequence[ParityFrames], work: Path
+) -> list[Job]:
+    """Return the jobs of one potential: ``dp test`` by composition, LAMMPS on all frames.
+
+    The first member is also evaluated with a permuted element order.
+    """
+    folder = work / file.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    file = file.resolve()
+    jobs = [
+        test_job(f"dp test {file.stem} {k}", folder, file, work / f"system_{k}", f"test_{k}")
+        for k in range(len(frames))
+    ]
+    points = [
+        _single_point(folder, work, file, model.type_map, k, i)
+        for k, group in enumerate(frames)
+        for i in range(len(group.coords))
+    ]
+    if file.name == model.members[0].name:
+        points.append(_single_point(folder, work, file, permuted_order(model), 0, 0, "permuted"))
+    script = folder / "in.parity"
+    write_text(script, "clear\n".join(points))
+    jobs.append(
+        lammps_job(
+            f"LAMMPS {file.stem}",
+            folder,
+            script,
+            folder / "log.parity",
+            resources=Resources(gpus=min(1, len(visible_gpus()))),
+        )
+    )
+    return jobs
+
+
+def permuted_order(model: ModelDirectory) -> tuple[str, ...]:
+    """Return the elements in an order that is wrong for this model."""
+    return (*model.type_map[1:], model.type_map[0])
+
+
+def permuted_forces(file: Path, frames: Sequence[ParityFrames], work: Path) -> FloatArray:
+    """Read the forces (N, 3), eV/Å, on the first frame under the permuted element order."""
+    first = ParityFrames(
+        frames[0].name,
+        frames[0].cell_kinds[:1],
+        frames[0].symbols,
+        frames[0].coords[:1],
+        frames[0].cells[:1],
+    )
+    return _read_lammps(work / file.stem, first, 0, "permuted").forces[0]
+
+
+def _single_point(
+    folder: Path,
+    work: Path,
+    file: Path,
+    elements: Sequence[str],
+    k: int,
+    i: int,
+    stem: str = "lammps",
+) -> str:
+    return single_point_script(
+        work / f"frame_{k}_{i}.data",
+        file,
+        elements,
+        folder / f"{stem}_{k}_{i}.dump",
+        folder / f"{stem}_{k}_{i}.out",
+    )
+
+
+def evaluations(file: Path, frames: Sequence[ParityFrames], work: Path) -> dict[str, Evaluation]:
+    """Read what every engine found for one potential."""
+    folder = work / file.stem
+    return {
+        TEST: _collect(frames, lambda k, atoms: read_test_details(folder, f"test_{k}", atoms)),
+        PYTHON: _collect(frames, lambda k, atoms: read_prediction(folder / f"python_{k}.npz")),
+        LAMMPS: _collect(frames, lambda k, atoms: _read_lammps(folder, frames[k], k, "lammps")),
+    }
+
+
+def _collect(frames: Sequence[ParityFrames], read: Callable[[int, int], Predicted]) -> Evaluation:
+    energies: list[float] = []
+    forces: list[FloatArray] = []
+    virials: list[FloatArray] = []
+    for k, group in enumerate(frames):
+        atoms = len(group.symbols)
+        found = read(k, atoms)
+        energies += [float(energy) / atoms for energy in found.energies]
+        forces += list(found.forces)
+        virials += [virial / atoms for virial in found.virials]
+    return Evaluation(tuple(energies), tuple(forces), tuple(virials))
+
+
+def _read_lammps(folder: Path, group: ParityFrames, k: int, stem: str) -> Predicted:
+    points = [
+        read_single_point(
+            folder / f"{stem}_{k}_{i}.dump",
+            folder / f"{stem}_{k}_{i}.out",
+            float(abs(np.linalg.det(cell))),
+        )
+        for i, cell in enumerate(group.cells)
+    ]
+    return Predicted(
+        np.array([point[0] for point in points]),
+        np.array([point[1] for point in points]),
+        np.array([point[2] for point in points]),
+    )

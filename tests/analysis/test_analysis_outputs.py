@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.io import write
+from conftest import brownian, make_trajectory, ornstein_uhlenbeck, write_run
+from matplotlib.image import imread
+
+import analysis
+from analysis import Quantity, analyse_run, analyse_trajectory
+from analysis.errors import AnalysisError
+from analysis.results import Curve, quantity_from_json, quantity_to_json
+from analysis.writer import curve_to_csv, read_results, write_analysis
+
+CELL = np.eye(3) * 14.0
+
+
+def disordered_salt(rng, n_frames, D=0.05):
+    """Mobile Li among S that only vibrate."""
+    start = rng.random((60, 3)) * 14.0
+    lithium = brownian(rng, 40, n_frames, D)
+    sulphur = ornstein_uhlenbeck(rng, 20, n_frames, 2, 0.2)
+    return np.concatenate([lithium, sulphur], axis=1) + start, ["Li"] * 40 + ["S"] * 20
+
+
+@pytest.fixture
+def run(tmp_path, rng):
+    positions, species = disordered_salt(rng, 400)
+    segments = [(0, 49, 50, "equilibration"), (50, 399, 350, "production")]
+    return write_run(tmp_path / "run", positions, species, CELL, segments=segments, every_steps=500)
+
+
+def by_name(quantities):
+    return {quantity.name: quantity for quantity in quantities}
+
+
+def test_analysing_a_run_writes_results_curves_and_figures(run, tmp_path):
+    out = tmp_path / "analysis"
+    found = by_name(analyse_run(run, out))
+    D = found["diffusion_coefficient_Li"]
+    assert D.status == "ok"
+    assert D.low < D.value < D.high
+    # Distances are in Angstrom and steps of 0.05 Angstrom^2 a frame of 1 ps.
+    assert D.value == pytest.approx(0.05e-4, rel=0.3)
+    sigma = found["conductivity_nernst_einstein_Li"]
+    density = 40 / 14.0**3 * 1e24
+    expected = density * 1.602176634e-19**2 * D.value / (1.380649e-23 * 1000.0)
+    assert sigma.value == pytest.approx(expected, rel=1e-9)
+    assert sigma.low / sigma.value == pytest.approx(D.low / D.value)
+
+    assert repr(read_results(out / "results.json")) == repr(list(found.values()))
+    files = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert files == {
+        "results.json",
+        "figures/msd.png",
+        "figures/rdf.png",
+        *(f"curves/msd_{s}.csv" for s in ("Li", "S")),
+        *(f"curves/rdf_{p}.csv" for p in ("Li-Li", "Li-S", "S-S")),
+    }
+    for quantity in found.values():
+        assert not quantity.curve or (out / "curves" / quantity.curve).is_file()
+    provenance = json.loads((out / "results.json").read_text())["provenance"]
+    assert provenance["frames"] == 350
+    assert provenance["inputs"].keys() == {"structure.extxyz", "trajectory.json"}
+
+
+def test_figures_are_not_blank(run, tmp_path):
+    analyse_run(run, tmp_path / "analysis")
+    for name in ("msd", "rdf"):
+        image = imread(tmp_path / "analysis/figures" / f"{name}.png")
+        assert image.shape[0] > 300
+        inked = (image[..., :3] < 0.9).any(axis=-1).mean()
+        assert 0.005 < inked < 0.5
+
+
+def test_curves_carry_units_and_the_computed_values(run, tmp_path):
+    analyse_run(run, tmp_path / "analysis")
+    path = tmp_path / "analysis/curves/msd_Li.csv"
+    heading = path.read_text().splitlines()[0].split(",")
+    assert heading[:2] == ["time [ps]", "msd [Angstrom^2]"]
+    table = np.genfromtxt(path, delimiter=",", skip_header=1)
+    assert table.shape == (350, len(heading))
+    np.testing.assert_allclose(table[:, 2:5].sum(axis=1), table[:, 1], rtol=1e-8)
+
+
+def test_what_is_left_out_is_named_with_the_reason(rng, tmp_path):
+    positions, _ = disordered_salt(rng, 5)
+    trajectory = make_trajectory(positions, species=["Na"] * 59 + ["S"], cell=CELL)
+    analyse_trajectory(trajectory, tmp_path)
+    skipped = json.loads((tmp_path / "results.json").read_text())["skipped"]
+    assert {item["name"] for item in skipped} == {"rdf_S-S", "msd"}
+    positions, _ = disordered_salt(rng, 50)
+    trajectory = make_trajectory(
+        positions, species=["Na"] * 40 + ["S"] * 20, cell=CELL, temperature_kelvin=None
+    )
+    analyse_trajectory(trajectory, tmp_path)
+    skipped = json.loads((tmp_path / "results.json").read_text())["skipped"]
+    assert [item["name"] for item in skipped] == ["diffusion_coefficient"]
+    analyse_trajectory(trajectory, tmp_path, mobile="Na")
+    record = json.loads((tmp_path / "results.json").read_text())
+    assert [item["name"] for item in record["skipped"]] == ["conductivity_nernst_einstein_Na"]
+    assert any(entry["name"] == "diffusion_coefficient_Na" for entry in record["quantities"])
+    with pytest.raises(AnalysisError, match="no atom is 'K'; the trajectory holds Na, S"):
+        analyse_trajectory(trajectory, tmp_path, mobile="K")
+
+
+def test_unresolved_diffusion_gives_an_unresolved_conductivity_and_null_in_json(rng, tmp_path):
+    positions = ornstein_uhlenbeck(rng, 60, 300, 3, 0.3) + rng.random((60, 3)) * 14
+    found = by_name(analyse_trajectory(make_trajectory(positions, cell=CELL), tmp_path))
+    assert found["diffusion_coefficient_Li"].status == "unresolved"
+    assert found["conductivity_nernst_einstein_Li"].status == "unresolved"
+    record = json.loads((tmp_path / "results.json").read_text())
+    (entry,) = [e for e in record["quantities"] if e["name"] == "conductivity_nernst_einstein_Li"]
+    assert entry["value"] is None
+    assert entry["high"] > 0
+    assert "bounds" in entry["reason"]
+
+
+@pytest.mark.parametrize(
+    "quantity",
+    [
+        Quantity("a", 1.5, "cm^2/s", 1.0, 2.0, 0.95, "ok", "because", "a.csv"),
+        Quantity("b", math.nan, "1", 0.0, math.inf, status="unresolved", reason="no bound"),
+        Quantity("c", math.nan, "1", status="refused", reason="gate"),
+    ],
+    ids=lambda quantity: quantity.status,
+)
+def test_quantities_survive_json(quantity):
+    text = json.dumps(quantity_to_json(quantity), allow_nan=False)
+    assert repr(quantity_from_json(json.loads(text))) == repr(quantity)
+
+
+def test_quantities_that_contradict_themselves_are_refused():
+    with pytest.raises(AnalysisError, match="status is 'ok'"):
+        Quantity("a", math.nan, "1")
+    with pytest.raises(AnalysisError, match="without a reason"):
+        Quantity("a", math.nan, "1", status="unresolved")
+    with pytest.raises(AnalysisError, match="expected one of"):
+        Quantity("a", 1.0, "1", status="fine")
+    with pytest.raises(AnalysisError, match="unequal length"):
+        Curve("a", {"x": np.zeros(2), "y": np.zeros(3)})
+    with pytest.raises(AnalysisError, match="expected"):
+        quantity_from_json({"name": "a"})
+
+
+def test_writing_twice_leaves_the_second_result_and_no_temporary_files(tmp_path):
+    curve = Curve("c", {"x [1]": np.array([1.0, np.nan])})
+    assert curve_to_csv(curve) == "x [1]\n1\n\n"
+    for value in (1.0, 2.0):
+        write_analysis(
+            tmp_path,
+            quantities=[Quantity("a", value, "1")],
+            curves=[curve],
+            figures={},
+            skipped=[],
+            provenance={},
+        )
+    assert [q.value for q in read_results(tmp_path / "results.json")] == [2.0]
+    assert not [path for path in tmp_path.rglob("*") if path.suffix == ".tmp"]
+
+
+def test_equal_names_and_unreadable_results_are_refused(tmp_path):
+    twice = [Quantity("a", 1.0, "1")] * 2
+    with pytest.raises(AnalysisError, match="named more than once: a"):
+        write_analysis(tmp_path, quantities=twice, curves=[], figures={}, skipped=[], provenance={})
+    path = tmp_path / "results.json"
+    with pytest.raises(AnalysisError, match="no such file"):
+        read_results(path)
+    path.write_text("{")
+    with pytest.raises(AnalysisError, match="not valid JSON"):
+        read_results(path)
+    path.write_text('{"schema": 99}')
+    with pytest.raises(AnalysisError, match="schema 99"):
+        read_results(path)
+
+
+def test_readme_example_runs_as_printed(tmp_path, rng, monkeypatch, capsys):
+    readme = (Path(analysis.__file__).parent / "README.md").read_text(encoding="utf-8")
+    example = re.search(r"```python\n(.*?)```", readme, re.DOTALL).group(1)
+    assert len(example.strip().splitlines()) <= 12
+    positions, species = disordered_salt(rng, 300, D=0.02)
+    frames = [Atoms(species, positions=p, cell=CELL, pbc=True) for p in positions]
+    write(tmp_path / "md.extxyz", frames, format="extxyz")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(example.replace("XDATCAR.gz", "md.extxyz"), names)
+    printed = capsys.readouterr().out
+    assert "MSD after 10 ps" in printed
+    assert "cm^2/s" in printed
+    # A frame every 0.1 ps and 0.02 Angstrom^2 each makes D = 0.2 Angstrom^2/ps.
+    assert names["D"].status == "ok"
+    assert names["D"].value == pytest.approx(0.2e-4, rel=0.3)

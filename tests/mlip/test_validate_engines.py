@@ -1,0 +1,107 @@
+"""The validate room with real engines; `tiny_model` and `tiny_set` come from conftest."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlip.errors import GateError, InputError
+from mlip.files import read_json
+from mlip.model_directory import parity_status, read_model_directory
+from mlip.recipes.validate import AcceptanceLimits, ValidateRecipe
+from mlip.validation.reference import read_system, require_frames
+from mlip.validation.validate import plan_validate, validate
+
+RECIPE = ValidateRecipe(parity_frames=1, train_frames_per_system=2)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    copy = tmp_path_factory.mktemp("validate") / "model"
+    shutil.copytree(tiny_model, copy, ignore=shutil.ignore_patterns("validation", "lock"))
+    return copy
+
+
+@pytest.fixture(scope="module")
+def validated(model: Path, tiny_set: Path) -> Path:
+    validate(RECIPE, model, tiny_set)
+    return model
+
+
+def test_engines_agree_and_a_permuted_order_does_not(validated):
+    assert parity_status(validated).ok
+    record = read_json(validated / "validation" / "parity.json")
+    engines = {row["pair"] for row in record["comparisons"] if "compressed" not in row["pair"]}
+    assert len(engines) == 3
+    assert record["negative_control"]["force_difference"] > 0.01
+    assert set(record["models"]) == {f.name for f in read_model_directory(validated).files}
+
+
+def test_metrics_cover_every_test_frame_and_keep_splits_apart(validated, tiny_set):
+    metrics = read_json(validated / "validation" / "metrics.json")
+    systems = [read_system(tiny_set, "test", path) for path in require_frames(tiny_set, "test")]
+    overall = metrics["splits"]["test"]["overall"]
+    assert overall["frames"] == sum(system.n_frames for system in systems)
+    assert overall["force_components"] == sum(system.forces.size for system in systems)
+    size = sum(np.square(s.forces).sum() for s in systems) / overall["force_components"]
+    assert overall["force_reference_rms_mev_per_angstrom"] == pytest.approx(1000 * size**0.5)
+    assert metrics["splits"]["train"]["overall"]["frames"] < 10 * len(systems) + 1
+    assert "train" not in metrics["committee_deviation"]
+
+
+def test_compressed_members_have_the_errors_of_the_plain_ones(validated):
+    models = read_json(validated / "validation" / "metrics.json")["splits"]["test"]["models"]
+    for name in [name for name in models if name.startswith("compressed")]:
+        plain = models[name.replace("compressed", "model")]["overall"]
+        assert models[name]["overall"]["force_rmse_mev_per_angstrom"] == pytest.approx(
+            plain["force_rmse_mev_per_angstrom"], rel=0.02
+        )
+
+
+def test_a_second_call_changes_nothing_and_renews_a_lost_card(validated, tiny_set):
+    before = (validated / "validation" / "metrics.json").stat().st_mtime_ns
+    (validated / "MODEL_CARD.md").unlink()
+    validate(RECIPE, validated, tiny_set)
+    assert (validated / "validation" / "metrics.json").stat().st_mtime_ns == before
+    assert "Errors against DFT" in (validated / "MODEL_CARD.md").read_text()
+
+
+def test_an_error_above_the_accepted_limit_is_refused_every_time(model, tiny_set, tmp_path):
+    strict = RECIPE.model_copy(
+        update={"accept": AcceptanceLimits(force_rmse_mev_per_angstrom=1e-3)}
+    )
+    for _ in range(2):
+        with pytest.raises(GateError, match="force_rmse_mev_per_angstrom"):
+            validate(strict, model, tiny_set, out=tmp_path / "out")
+
+
+def test_models_that_do_not_match_their_compressed_form_are_refused(model, tiny_set, tmp_path):
+    members = read_model_directory(model).compressed
+    if len(members) < 2:
+        pytest.skip("the tiny committee has fewer than two compressed members")
+    broken = tmp_path / "model"
+    shutil.copytree(model, broken, ignore=shutil.ignore_patterns("validation", "lock"))
+    shutil.copy(broken / "compressed_1.pth", broken / "compressed_0.pth")
+    with pytest.raises(GateError, match="compressed_0"):
+        validate(RECIPE, broken, tiny_set)
+    assert json.loads((broken / "validation" / "parity.json").read_text())["passed"] is False
+    assert not parity_status(broken).ok
+
+
+def test_the_plan_writes_nothing(tiny_model, tiny_set, tmp_path):
+    plan = plan_validate(RECIPE, tiny_model, tiny_set, out=tmp_path / "out")
+    assert any("dp test" in line for line in plan)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_test_split_leaves_nothing_behind(tiny_model, tiny_set, tmp_path):
+    data = tmp_path / "set"
+    shutil.copytree(tiny_set, data)
+    shutil.rmtree(data / "test")
+    with pytest.raises(InputError, match="test split is empty"):
+        validate(RECIPE, tiny_model, data, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from mlip.engines.deepmd import Predicted
+from mlip.validation.metrics import (
+    Tally,
+    group_to_json,
+    groups_to_json,
+    merge,
+    system_errors,
+    tally,
+    temperature_band,
+)
+from mlip.validation.predictions import committee_mean, force_spread
+from mlip.validation.reference import ReferenceSystem
+
+
+def system(
+    name: str = "a",
+    symbols: tuple[str, ...] = ("Li", "S"),
+    frames: int = 2,
+    phases: tuple[str, ...] | None = None,
+    virial: bool = True,
+) -> ReferenceSystem:
+    rng = np.random.default_rng(len(name) + frames)
+    atoms = len(symbols)
+    return ReferenceSystem(
+        name=name,
+        symbols=symbols,
+        coords=rng.normal(size=(frames, atoms, 3)),
+        cells=np.tile(10.0 * np.eye(3), (frames, 1, 1)),
+        energies=rng.normal(size=frames),
+        forces=rng.normal(size=(frames, atoms, 3)),
+        virials=rng.normal(size=(frames, 3, 3)) if virial else np.full((frames, 3, 3), math.nan),
+        rows=np.arange(frames),
+        phases=phases or ("crystal",) * frames,
+        temperatures=np.full(frames, 650.0),
+    )
+
+
+def shifted(reference: ReferenceSystem, energy=0.0, force=0.0, virial=0.0) -> Predicted:
+    return Predicted(
+        reference.energies + energy, reference.forces + force, reference.virials + virial
+    )
+
+
+def test_energy_error_is_per_atom_and_in_mev():
+    reference = system(symbols=("Li", "S"))
+    found = groups_to_json(system_errors(reference, shifted(reference, np.array([0.1, -0.3]))))
+    overall = found["overall"]
+    assert overall["energy_mae_mev_per_atom"] == pytest.approx(100.0)
+    assert overall["energy_rmse_mev_per_atom"] == pytest.approx(math.sqrt((50**2 + 150**2) / 2))
+    assert overall["energy_max_mev_per_atom"] == pytest.approx(150.0)
+    assert overall["energy_mean_error_mev_per_atom"] == pytest.approx(-50.0)
+
+
+def test_constant_energy_shift_of_a_system_vanishes_only_after_shift_removal():
+    first, second = system("a"), system("bb")
+    groups = merge(
+        [
+            system_errors(first, shifted(first, energy=2.0)),
+            system_errors(second, shifted(second, energy=-2.0)),
+        ]
+    )
+    overall = groups_to_json(groups)["overall"]
+    assert overall["energy_rmse_mev_per_atom"] == pytest.approx(1000.0)
+    assert overall["energy_after_system_shift_rmse_mev_per_atom"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_shift_is_taken_per_system_not_per_phase():
+    reference = system(frames=2, phases=("crystal", "melt"))
+    groups = system_errors(reference, shifted(reference, np.array([0.2, -0.2])))
+    found = group_to_json(groups["by_phase", "melt"])
+    assert found["energy_after_system_shift_rmse_mev_per_atom"] == pytest.approx(100.0)
+
+
+def test_force_errors_are_split_by_species():
+    reference = system(symbols=("Li", "S", "S"))
+    error = np.zeros((2, 3, 3))
+    error[:, 0, 0] = 0.3
+    error[:, 1:, :] = 0.1
+    found = groups_to_json(system_errors(reference, shifted(reference, force=error)))
+    lithium, sulfur = found["force_by_species"]["Li"], found["force_by_species"]["S"]
+    assert lithium["force_mae_mev_per_angstrom"] == pytest.approx(100.0)
+    assert lithium["force_rmse_mev_per_angstrom"] == pytest.approx(300 / math.sqrt(3))
+    assert lithium["force_max_mev_per_angstrom"] == pytest.approx(300.0)
+    assert sulfur["force_rmse_mev_per_angstrom"] == pytest.approx(100.0)
+    assert (lithium["force_components"], sulfur["force_components"]) == (6, 12)
+    rms = 1000 * math.sqrt(np.square(reference.forces[:, :1]).mean())
+    assert lithium["force_reference_rms_mev_per_angstrom"] == pytest.approx(rms)
+
+
+def test_virial_counts_only_frames_that_have_one():
+    full, none = system("a", frames=3), system("bb", frames=5, virial=False)
+    groups = merge(
+        [
+            system_errors(full, shifted(full, virial=0.02)),
+            system_errors(none, Predicted(none.energies, none.forces, np.ones((5, 3, 3)))),
+        ]
+    )
+    overall = groups_to_json(groups)["overall"]
+    assert (overall["frames"], overall["virial_frames"]) == (8, 3)
+    assert overall["virial_mae_mev_per_atom"] == pytest.approx(10.0)
+    assert groups_to_json(groups)["by_system"]["bb"]["virial_rmse_mev_per_atom"] is None
+
+
+def test_merged_systems_give_the_errors_of_the_concatenated_values():
+    rng = np.random.default_rng(3)
+    one, two = rng.normal(size=7), rng.normal(size=11)
+    joined, both = tally(one) + tally(two), np.concatenate([one, two])
+    assert joined.count == 18
+    assert joined.mae == pytest.approx(np.abs(both).mean())
+    assert joined.rmse == pytest.approx(np.sqrt(np.square(both).mean()))
+    assert joined.largest == pytest.approx(np.abs(both).max())
+
+
+def test_group_keys_name_phase_and_temperature_band():
+    reference = system(frames=3, phases=("crystal", "crystal", "melt"))
+    groups = system_errors(reference, shifted(reference))
+    assert groups["by_phase", "crystal"].frames == 2
+    assert groups["by_phase", "melt"].frames == 1
+    assert groups["by_temperature", "600-800 K"].frames == 3
+
+
+@pytest.mark.parametrize(
+    ("kelvin", "band"),
+    [(0.0, "0-200 K"), (599.9, "400-600 K"), (600.0, "600-800 K"), (math.nan, "unknown")],
+)
+def test_temperature_bands_are_half_open(kelvin, band):
+    assert temperature_band(kelvin) == band
+
+
+def test_errors_without_values_are_undefined_not_zero():
+    assert math.isnan(Tally().rmse)
+    assert math.isnan(tally(np.array([math.nan])).mae)
+
+
+def test_committee_mean_of_opposite_errors_is_exact():
+    reference = system()
+    members = [shifted(reference, 0.1, 0.2, 0.3), shifted(reference, -0.1, -0.2, -0.3)]
+    mean = committee_mean(members)
+    np.testing.assert_allclose(mean.forces, reference.forces, atol=1e-14)
+    np.testing.assert_allclose(mean.energies, reference.energies, atol=1e-14)
+
+
+def test_force_spread_is_the_population_deviation_of_the_force_vector():
+    forces = np.zeros((2, 1, 2, 3))
+    forces[0, 0, 1] = [0.3, 0.0, 0.4]
+    members = [Predicted(np.zeros(1), f, np.zeros((1, 3, 3))) for f in forces]
+    spread = force_spread(members)
+    # |(0.3, 0, 0.4)| = 0.5; each member is 0.25 from the mean, on one of two atoms.
+    assert spread.largest == pytest.approx([0.25])
+    assert spread.mean == pytest.approx([0.125])

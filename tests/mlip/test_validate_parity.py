@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from ase.io import read
+
+from mlip.validation.parity import compare, control_record, parity_record, tolerances_for
+from mlip.validation.parity_engines import Evaluation
+from mlip.validation.parity_frames import choose_frames, write_lammps_data, write_test_system
+from mlip.validation.reference import ReferenceSystem
+from mlip.validation.thresholds import load_thresholds
+
+GOOD_CONTROL = {"passed": True, "reason": ""}
+
+
+def evaluation(force: float = 0.0, energy: float = 0.0, virial: float = 0.0) -> Evaluation:
+    return Evaluation(
+        (-3.0 + energy, -4.0),
+        (np.full((2, 3), 0.5), np.full((2, 3), 0.5 + force)),
+        (np.eye(3), np.eye(3) + virial),
+    )
+
+
+def record(comparisons, control=GOOD_CONTROL):
+    return parity_record({"model_0.pth": "0"}, comparisons, control, "float32", ["a: orthogonal"])
+
+
+@pytest.fixture
+def tolerances():
+    return tolerances_for(load_thresholds(), "float32", compressed=False)
+
+
+def test_equal_evaluations_pass(tolerances):
+    rows = compare("model_0.pth", "a = b", evaluation(), evaluation(), tolerances)
+    assert [row.quantity for row in rows] == ["energy", "force", "virial"]
+    assert record(rows)["passed"] is True
+
+
+@pytest.mark.parametrize(
+    ("planted", "quantity"),
+    [({"force": 2e-4}, "force"), ({"energy": 2e-6}, "energy"), ({"virial": 2e-5}, "virial")],
+)
+def test_a_planted_difference_fails_that_quantity_alone(tolerances, planted, quantity):
+    rows = compare("model_0.pth", "a = b", evaluation(), evaluation(**planted), tolerances)
+    assert [row.quantity for row in rows if not row.passed] == [quantity]
+    assert record(rows)["passed"] is False
+
+
+def test_a_difference_below_tolerance_passes(tolerances):
+    rows = compare("model_0.pth", "a = b", evaluation(), evaluation(force=5e-5), tolerances)
+    assert record(rows)["passed"] is True
+    assert rows[1].difference == pytest.approx(5e-5)
+
+
+def test_a_force_that_is_no_number_fails(tolerances):
+    rows = compare("model_0.pth", "a = b", evaluation(), evaluation(force=math.nan), tolerances)
+    content = record(rows)
+    assert content["passed"] is False
+    assert content["comparisons"][1]["difference"] is None
+
+
+def test_compressed_float32_has_the_wider_force_tolerance():
+    thresholds = load_thresholds()
+    compressed = tolerances_for(thresholds, "float32", compressed=True)
+    assert compressed.force.value == 5e-4
+    assert tolerances_for(thresholds, "float64", compressed=False).force.value == 1e-8
+
+
+def test_a_permuted_order_that_changes_nothing_fails_the_gate(tolerances):
+    control = control_record("model_0.pth", ("P", "S", "Li"), 1e-6, 1e-4, 100)
+    assert control["passed"] is False
+    assert "P S Li" in control["reason"]
+    rows = compare("model_0.pth", "a = b", evaluation(), evaluation(), tolerances)
+    assert record(rows, control)["passed"] is False
+
+
+@pytest.mark.parametrize("difference", [0.5, math.inf, math.nan])
+def test_a_permuted_order_that_is_seen_passes(difference):
+    assert control_record("m", ("P", "Li"), difference, 1e-4, 100)["passed"] is True
+
+
+def test_no_comparison_is_no_proof():
+    assert record([])["passed"] is False
+
+
+def frames(name: str, symbols: tuple[str, ...], cell: np.ndarray) -> ReferenceSystem:
+    rng = np.random.default_rng(5)
+    count, atoms = 4, len(symbols)
+    forces = rng.normal(size=(count, atoms, 3))
+    forces[2] *= 10  # the hottest
+    return ReferenceSystem(
+        name=name,
+        symbols=symbols,
+        coords=rng.uniform(0, 6, size=(count, atoms, 3)),
+        cells=np.tile(cell, (count, 1, 1)),
+        energies=np.zeros(count),
+        forces=forces,
+        virials=np.zeros((count, 3, 3)),
+        rows=np.arange(count),
+        phases=("melt",) * count,
+        temperatures=np.full(count, 300.0),
+    )
+
+
+def distances(coords: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(coords[:, None] - coords[None], axis=-1)
+
+
+def test_hottest_frame_comes_first_and_turning_keeps_distances():
+    turned = np.array([[0.0, 7.0, 0.0], [0.0, 0.0, 8.0], [9.0, 0.0, 0.0]])
+    system = frames("a", ("Li", "S", "S"), turned)
+    (chosen,) = choose_frames([system], 1)
+    np.testing.assert_allclose(chosen.cells[0], np.diag([7.0, 8.0, 9.0]), atol=1e-12)
+    np.testing.assert_allclose(distances(chosen.coords[0]), distances(system.coords[2]))
+
+
+def test_orthogonal_data_get_one_sheared_frame():
+    (chosen,) = choose_frames([frames("a", ("Li", "S"), 8 * np.eye(3))], 2)
+    assert chosen.cell_kinds == ("orthogonal", "orthogonal", "sheared")
+    assert np.linalg.det(chosen.cells[2]) == pytest.approx(512.0)
+    assert abs(chosen.cells[2][1, 0]) > 0.1
+
+
+def test_triclinic_data_are_used_as_they_are():
+    tilted = 8 * np.eye(3)
+    tilted[1, 0] = 2.0
+    systems = [frames("a", ("Li", "S"), 8 * np.eye(3)), frames("b", ("Li", "S"), tilted)]
+    kinds = [group.cell_kinds for group in choose_frames(systems, 2)]
+    assert kinds == [("orthogonal",) * 2, ("triclinic",) * 2]
+
+
+def test_the_system_with_most_elements_is_chosen():
+    systems = [
+        frames("a", ("Li", "Li"), 8 * np.eye(3)),
+        frames("b", ("Li", "P", "S"), 8 * np.eye(3)),
+    ]
+    assert choose_frames(systems, 1)[0].name == "b"
+
+
+def test_lammps_file_and_test_system_hold_the_same_frame(tmp_path):
+    (chosen,) = choose_frames([frames("a", ("S", "Li", "P"), 8 * np.eye(3))], 1)
+    write_lammps_data(tmp_path / "f.data", chosen, 1, ("Li", "P", "S"))
+    write_test_system(tmp_path / "sys", chosen, ("Li", "P", "S"))
+    atoms = read(tmp_path / "f.data", format="lammps-data", atom_style="atomic")
+    coords = np.load(tmp_path / "sys" / "set.000" / "coord.npy")[1].reshape(-1, 3)
+    assert atoms.get_chemical_symbols() == ["S", "Li", "P"]
+    np.testing.assert_allclose(atoms.positions, coords, atol=1e-12)
+    np.testing.assert_allclose(atoms.cell.array, chosen.cells[1], atol=1e-12)
+    assert (tmp_path / "sys" / "type.raw").read_text().split() == ["2", "0", "1"]
