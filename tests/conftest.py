@@ -1,0 +1,124 @@
+"""Shared by all tests: thread limits, data locations, and one tiny committee a session."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Before any engine starts: tests share few cores, and every subprocess inherits these.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["NUM_WORKERS"] = "0"
+if "LIPS_MLIP_TEST_GPU" not in os.environ:
+    os.environ["DEVICE"] = "cpu"
+
+import pytest
+
+from mlip.cli import main
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+RAW = REPOSITORY / "training_data" / "raw" / "li3ps4_cp2k_aimd"
+
+INGEST = f"""
+type_map: [Li, P, S]
+sources:
+  - name: beta
+    format: cp2k
+    path: {RAW}/beta_600K
+    phase: crystal
+    temperature_kelvin: 600
+    stride: 6
+    split: train
+  - name: melt
+    format: cp2k
+    path: {RAW}/melt_1500K
+    phase: melt
+    temperature_kelvin: 1500
+    stride: 12
+    split: test
+"""
+
+TRAIN = """
+data: set
+steps: 40
+committee_size: 2
+descriptor: {cutoff_angstrom: 4.0, embedding_neurons: [4, 8], axis_neurons: 2}
+fitting_neurons: [8, 8]
+checkpoint_every_steps: 20
+report_every_steps: 10
+learning_rate: {decay_steps: 5}
+"""
+
+PROTOCOL = """
+temperatures_kelvin: [300]
+timestep_fs: 1.0
+stages:
+  - {kind: minimise, maximum_steps: 3}
+  - {kind: npt, duration_ps: 0.02, barostat: aniso}
+  - {kind: nvt, duration_ps: 0.06}
+thermo_every_steps: 2
+trajectory_every_steps: 2
+deviation_every_steps: 10
+restart_every_steps: 10
+"""
+
+
+@pytest.fixture(scope="session")
+def one_core():
+    """Engines of the tests run on one core; the layout follows the affinity."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    yield
+    os.sched_setaffinity(0, cores)
+
+
+@pytest.fixture(scope="session")
+def laboratory(tmp_path_factory) -> Path:
+    """A directory with the recipes that the shared set, model and run are made from."""
+    directory = tmp_path_factory.mktemp("laboratory")
+    (directory / "ingest.yml").write_text(INGEST)
+    (directory / "train.yml").write_text(TRAIN)
+    (directory / "protocol.yml").write_text(PROTOCOL)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def tiny_set(laboratory) -> Path:
+    """A set of a few own AIMD frames: beta for training, melt for testing."""
+    out = laboratory / "set"
+    assert main(["ingest", str(laboratory / "ingest.yml"), "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny_model(laboratory, tiny_set, one_core) -> Path:
+    """A committee of two, trained for seconds: real files, useless physics."""
+    out = laboratory / "model"
+    assert main(["train", str(laboratory / "train.yml"), "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny_structure(laboratory) -> Path:
+    """One cell of beta-Li3PS4, 32 atoms."""
+    out = laboratory / "structure"
+    assert main(["build", "beta-Li3PS4", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny_run(laboratory, tiny_model, tiny_structure, one_core) -> Path:
+    """A finished run of the tiny model."""
+    out = laboratory / "run"
+    arguments = ["md", str(laboratory / "protocol.yml"), "--model", str(tiny_model)]
+    arguments += ["--structure", str(tiny_structure), "--out", str(out), "--accept-parity"]
+    assert main(arguments) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def external_data() -> Path:
+    """Third-party data that may not be shipped; tests that need it are skipped without it."""
+    path = Path(os.environ.get("LIPS_MLIP_EXTERNAL_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip(f"external data not found at {path}; set LIPS_MLIP_EXTERNAL_DATA")
+    return path
