@@ -21,6 +21,8 @@ SLOPE_BASELINE_RATIO = 2.0
 # The fit starts where the mean ion has moved by one hop, past the correlation of a hop with the
 # next, or with the last half decade if that comes first.
 ONE_HOP_ANGSTROM = 3.0
+# The correlation between ions is averaged over lags down to this fraction of the window start.
+CORRELATION_RATIO = 4
 # Longest lag used: fewer independent displacements than this say nothing of the slope.
 MIN_INDEPENDENT = 100
 # Relative eigenvalue floor of the correlation matrix of the MSD, against noise in its estimate.
@@ -147,7 +149,7 @@ def fit_slope(msd: MeanSquaredDisplacement, chosen: IntArray) -> SlopeFit:
     linear combination of MSD values, hence a mean over atoms, and its variance is the observed
     variance between atoms over their number (the sandwich form; White, Econometrica 48, 817 (1980),
     doi 10.2307/1912934). Where atoms move together that variance is enlarged by the correlation
-    measured at the first lag, if it exceeds 1 significantly.
+    measured at lags up to the first, if it exceeds 1 significantly.
     """
     lags = msd.sample_lags[chosen]
     times = lags * msd.frame_interval_ps
@@ -228,8 +230,13 @@ def _exponent(
 
 
 def _correlation(msd: MeanSquaredDisplacement, index: int) -> float:
-    value = msd.correlation[index]
-    intervals = msd.n_independent[index] / msd.n_atoms
-    if not np.isfinite(value) or value <= 1.0 + 1.645 * np.sqrt(2.0 / (intervals - 1)):
+    lags = msd.sample_lags
+    # Lags a little before the window: still past vibration, and seen several times more often.
+    near = (lags <= lags[index]) & (CORRELATION_RATIO * lags >= lags[index])
+    near &= np.isfinite(msd.correlation)
+    if not near.any():
         return 1.0
-    return float(value)
+    intervals = msd.n_independent[near] / msd.n_atoms
+    value = float(np.average(msd.correlation[near], weights=intervals))
+    significant = 1.0 + 1.645 * np.sqrt(2.0 / (intervals.max() - 1))
+    return value if value > significant else 1.0

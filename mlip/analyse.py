@@ -1,4 +1,4 @@
-"""`mlip analyse`: the analysis package over run directories or trajectory files, with a manifest."""
+"""`mlip analyse`: the analysis package over runs or trajectory files, with a manifest."""
 
 from __future__ import annotations
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import vesin
 from ase.data import atomic_numbers, covalent_radii
 
 from mlip.data.check import Check
 from mlip.data.frames import FloatArray
 from mlip.data.split import Part, System
 from mlip.data.thresholds import limit, thresholds
+
+if TYPE_CHECKING:
+    import vesin
 
 SHOWN = 10
 
@@ -66,6 +69,8 @@ def smallest_distances(systems: list[System]) -> Check:
             for j, other in enumerate(symbols):
                 limits[i, j] = pair_limit(one, other)
         reach = max(3.0, float(limits.max()))
+        import vesin  # imports torch where torch is installed
+
         neighbours = vesin.NeighborList(cutoff=reach, full_list=False)
         for k in range(len(system.frames)):
             label = f"{system.name}:{system.frames.steps[k]}"

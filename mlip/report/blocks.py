@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 Tone = Literal["plain", "good", "bad", "quiet"]
@@ -37,11 +37,15 @@ class Fact:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under headings; the first column names the row."""
+    """Rows of cells under headings; the first column names the row.
+
+    `prose` tells that the last column holds sentences, which need room.
+    """
 
     caption: str
     headings: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    prose: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ class Page:
     headlines: tuple[Headline, ...]
     sections: tuple[Section, ...]
     provenance: tuple[Provenance, ...]
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
 
 
 def png_address(image: bytes) -> str:

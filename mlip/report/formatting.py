@@ -47,6 +47,8 @@ QUANTITIES = {
     "coordination_number": "Coordination number",
     "rdf_first_peak": "First peak of g(r)",
     "rdf_first_minimum": "First minimum of g(r)",
+    "rdf": "g(r)",
+    "msd": "Mean squared displacement",
 }
 
 
@@ -64,7 +66,10 @@ def number_text(value: float, digits: int = 3) -> str:
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     power = int(exponent)
     if -3 <= power <= 4:
-        return f"{value:.{max(0, digits - 1 - power)}f}".replace("-", "−")
+        text = f"{value:.{max(0, digits - 1 - power)}f}"
+        if float(text) == value and "." in text:
+            text = text.rstrip("0")  # nothing was rounded away
+        return text.replace("-", "−")
     return f"{mantissa.replace('-', '−')} × 10{str(power).translate(SUPERSCRIPTS)}"
 
 

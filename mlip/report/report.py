@@ -103,7 +103,7 @@ def make_page(sources: Sequence[Source]) -> Page:
     )
     return Page(
         title=headlines[0].kicker if len(headlines) == 1 else "Report",
-        made=now(),
+        made=now().replace("T", " "),
         headlines=tuple(headlines),
         sections=tuple(sections),
         provenance=tuple(_provenance(source) for source in sources),

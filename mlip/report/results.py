@@ -68,6 +68,7 @@ def analysis_section(source: Source, anchor: str) -> Section:
                 "unresolved quantity has a bound instead, and the reason.",
                 ("quantity", "value", "interval or bound", "status", "how, or why not"),
                 tuple(_row(quantity) for quantity in quantities),
+                prose=True,
             )
         )
     if record["skipped"]:
@@ -79,6 +80,7 @@ def analysis_section(source: Source, anchor: str) -> Section:
                     (Cell(quantity_name(item["name"])), Cell(item["reason"]))
                     for item in record["skipped"]
                 ),
+                prose=True,
             )
         )
     keys = ("atoms", "frames", "frame_interval_ps", "temperature_kelvin", "ensemble", "drift")

@@ -127,16 +127,19 @@ def set_section(source: Source, anchor: str) -> Section:
     if path.is_file():
         certificate = read_json(path)
         facts = [fact for fact in facts if fact.label not in ("certificate", "verdict")]
-        facts.insert(0, Fact("certificate", cell(certificate["verdict"])))
+        facts.insert(0, Fact("certificate", cell(certificate.get("verdict"))))
         facts += [
-            Fact(f"DFT {key}", cell(value)) for key, value in certificate["dft_level"].items()
+            Fact(f"DFT {key}", cell(value))
+            for key, value in certificate.get("dft_level", {}).items()
         ]
         rows = tuple(
             (Cell(check["name"]), cell(check["verdict"]), Cell(check["text"]))
-            for check in certificate["checks"]
+            for check in certificate.get("checks", [])
         )
         if rows:
-            tables.append(Table("Data certificate.", ("check", "verdict", "finding"), rows))
+            tables.append(
+                Table("Data certificate.", ("check", "verdict", "finding"), rows, prose=True)
+            )
     return Section(
         title=f"Data: {source.name}", anchor=anchor, facts=tuple(facts), tables=tuple(tables)
     )

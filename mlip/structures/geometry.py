@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import ase
 import numpy as np
-import vesin
 from ase.data import covalent_radii
 from ase.units import _amu
 
@@ -70,6 +69,8 @@ def inspect(atoms: ase.Atoms, name: str) -> Neighbourhood:
     """
     symbols = np.array(atoms.get_chemical_symbols())
     radii = covalent_radii[atoms.numbers]
+    import vesin  # imports torch where torch is installed
+
     first, second, distance = vesin.NeighborList(
         cutoff=float(4.0 * radii.max()), full_list=False
     ).compute(points=atoms.positions, box=atoms.cell.array, periodic=True, quantities="ijd")

@@ -139,9 +139,11 @@ def deviation_figure(path: Path, groups: Sequence[Points], members: int) -> None
         axis.plot([low, high], [low, high], color="0.35", linewidth=0.8, zorder=0)
         axis.annotate(
             "error = deviation",
-            (high / 1.4, high / 1.4),
-            xytext=(-2, -9),
+            (high / 1.15, high / 1.15),
+            xytext=(0, -3),
             textcoords="offset points",
+            rotation=45,
+            rotation_mode="anchor",
             ha="right",
             va="top",
             fontsize=7.5,

@@ -101,7 +101,7 @@ def validate(
             _validate(recipe, potential, data, systems, work)
         if not work.finished or not card.is_file():
             write_card(card, potential, data, directory)
-        _require_accepted(recipe.accept, directory, recipe.split)
+        require_accepted(recipe.accept, directory, recipe.split)
         return work.manifest
 
 
@@ -222,7 +222,14 @@ def _summary(metrics: dict[str, Any], split: str, parity: dict[str, Any]) -> dic
     return summary
 
 
-def _require_accepted(limits: AcceptanceLimits, directory: Path, split: str) -> None:
+def require_accepted(limits: AcceptanceLimits, directory: Path, split: str) -> None:
+    """Refuse a validated model whose errors are above the limits of the recipe.
+
+    Raises
+    ------
+    GateError
+        Naming the quantity, what was found and what is accepted.
+    """
     overall = read_json(directory / "metrics.json")["splits"][split]["overall"]
     for key, limit in limits.model_dump().items():
         if limit is None:

@@ -105,7 +105,7 @@ def test_a_split_peak_is_one_shell(valley, minimum):
     nodes = [0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0]
     g = np.interp(r, nodes, [0, 0, 2.0, 2.0 * valley, 2.0, 0.2, 1.2, 1.0])
     found = find_first_shell(r, g, np.full(len(r), 1e4))
-    assert found == pytest.approx((3.0, minimum), abs=0.05)
+    assert found == pytest.approx((3.0, minimum), abs=0.1)
 
 
 def test_first_shell_without_peak_is_unresolved_with_a_reason(rng):

@@ -45,16 +45,22 @@ def parsed(page: str) -> Numbers:
     return numbers
 
 
-@pytest.fixture
-def directories(tmp_path: Path) -> list[Path]:
-    model = make_model(tmp_path / "model")
+@pytest.fixture(scope="module")
+def directories(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("report")
+    model = make_model(folder / "model")
     add_validation(model)
     return [
-        make_set(tmp_path / "set"),
+        make_set(folder / "set"),
         model,
-        make_run(tmp_path / "run"),
-        make_analysis(tmp_path / "analysis"),
+        make_run(folder / "run"),
+        make_analysis(folder / "analysis"),
     ]
+
+
+@pytest.fixture(scope="module")
+def page(directories, tmp_path_factory) -> str:
+    return write(directories, tmp_path_factory.mktemp("page") / "out")
 
 
 def write(directories: list[Path], out: Path) -> str:
@@ -62,8 +68,7 @@ def write(directories: list[Path], out: Path) -> str:
     return (out / "report.html").read_text()
 
 
-def test_page_stands_alone(directories, tmp_path):
-    page = write(directories, tmp_path / "out")
+def test_page_stands_alone(page):
     found = parsed(page)
     assert not found.tags & {"script", "link", "iframe", "object"}
     assert all(address.startswith(("data:image/png;base64,", "#")) for address in found.addresses)
@@ -71,8 +76,7 @@ def test_page_stands_alone(directories, tmp_path):
     assert not re.search(r"https?:|url\(|@import", text)
 
 
-def test_every_number_on_the_page_is_in_a_file(directories, tmp_path):
-    page = write(directories, tmp_path / "out")
+def test_every_number_on_the_page_is_in_a_file(page, directories):
     allowed = set().union(*(exact_numbers(directory) for directory in directories))
     # Counted from what lies there, not written anywhere: two members, one attempt each.
     allowed |= {2.0, 1.0}
@@ -81,8 +85,7 @@ def test_every_number_on_the_page_is_in_a_file(directories, tmp_path):
     assert shown <= allowed
 
 
-def test_headline_is_the_conductivity_with_its_interval(directories, tmp_path):
-    page = write(directories, tmp_path / "out")
+def test_headline_is_the_conductivity_with_its_interval(page):
     headline = page[page.index("<h1>") : page.index("</header>")]
     assert 'value="0.087654"' in headline
     assert "0.0735 to 0.104 S/cm" in headline
@@ -98,8 +101,7 @@ def test_unresolved_result_shows_reason_and_bound_instead_of_a_number(tmp_path):
     assert page.count("unresolved") >= len(UNRESOLVED)
 
 
-def test_overridden_gates_stand_at_the_top(directories, tmp_path):
-    page = write(directories, tmp_path / "out")
+def test_overridden_gates_stand_at_the_top(page):
     assert "A gate was overridden: run: accept-parity" in page[: page.index("</header>")]
 
 
@@ -116,13 +118,11 @@ def test_run_without_committee_says_that_nobody_watched(tmp_path):
     assert "No committee deviation" in page
 
 
-def test_text_from_files_is_escaped(directories, tmp_path):
-    page = write(directories, tmp_path / "out")
+def test_text_from_files_is_escaped(page):
     assert "test frames: &lt;3&gt; &amp; few" in page
 
 
-def test_recipe_inputs_and_seeds_are_shown(directories, tmp_path):
-    page = write(directories, tmp_path / "out")
+def test_recipe_inputs_and_seeds_are_shown(page):
     assert "&#34;timestep_fs&#34;: 2.0" in page
     assert "ab" * 32 in page
     assert "velocities 7" in page

@@ -1,0 +1,184 @@
+"""MD with real LAMMPS: what a run holds, resume after a kill, and its gates."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from ase.io import read
+from stages import kill_when, mlip_process
+
+from analysis.runs import open_run
+from mlip.cli import main
+from mlip.engines.lammps import explain
+from mlip.engines.lammps_output import restart_is_whole
+from mlip.manifest import read_manifest
+from mlip.md.records import StageRecord, segments
+from mlip.md.script import Attempt
+
+
+def rows(path):
+    with path.open() as handle:
+        return list(csv.DictReader(handle))
+
+
+@pytest.fixture
+def md_command(laboratory, tiny_model, tiny_structure, tmp_path):
+    def command(*extra, out=tmp_path / "run", structure=tiny_structure, model=tiny_model):
+        return [
+            *("md", str(laboratory / "protocol.yml"), "--model", str(model)),
+            *("--structure", str(structure), "--out", str(out), "--accept-parity"),
+            *extra,
+        ]
+
+    return command
+
+
+def test_a_run_holds_what_the_contract_promises(tiny_run):
+    names = {path.name for path in tiny_run.iterdir()}
+    promised = {"structure.extxyz", "trajectory.json", "thermo.csv", "deviation.csv"}
+    assert promised | {"final.extxyz", "manifest.json"} <= names
+    manifest = read_manifest(tiny_run)
+    assert manifest.status == "complete"
+    assert manifest.overrides == ["accept-parity"]
+    assert manifest.seeds == {"velocities": 1}
+
+
+def test_production_is_at_the_mean_cell_of_the_second_half_of_npt(tiny_run):
+    thermo = rows(tiny_run / "thermo.csv")
+    for axis in ("lx_angstrom", "ly_angstrom", "lz_angstrom"):
+        npt = [float(r[axis]) for r in thermo if r["stage"] == "equilibrate"]
+        late = [
+            float(r[axis])
+            for r in thermo
+            if r["stage"] == "equilibrate" and int(r["step"]) >= 10
+        ]
+        nvt = {float(r[axis]) for r in thermo if r["stage"] == "produce"}
+        assert len(set(npt)) > 1
+        assert len(nvt) == 1
+        assert nvt.pop() == pytest.approx(np.mean(late), abs=1e-5)
+
+
+def test_the_analysis_reads_the_production_frames(tiny_run):
+    trajectory = open_run(tiny_run)
+    assert trajectory.n_frames == 31
+    assert trajectory.frame_interval_ps == pytest.approx(0.002)
+    assert len(trajectory.species) == 32
+
+
+def test_atoms_keep_their_ids_origin_and_species(tiny_run, tiny_structure):
+    start = read(tiny_structure / "structure.extxyz")
+    final = read(tiny_run / "final.extxyz")
+    assert final.get_chemical_symbols() == start.get_chemical_symbols()
+    assert (final.arrays["origin"] == start.arrays["origin"]).all()
+    *_, last = open_run(tiny_run).frames(1)
+    assert np.abs(final.positions - last.positions).max() < 1e-4
+
+
+def test_the_committee_watches(tiny_run):
+    deviation = rows(tiny_run / "deviation.csv")
+    assert all(float(r["max_force_deviation_ev_per_angstrom"]) > 0 for r in deviation)
+    assert [int(r["step"]) for r in deviation if r["stage"] == "produce"] == list(range(20, 81, 10))
+
+
+def test_energy_is_conserved_by_the_thermostatted_start(tiny_run):
+    thermo = rows(tiny_run / "thermo.csv")
+    for row in thermo:
+        total = float(row["potential_energy_ev"]) + float(row["kinetic_energy_ev"])
+        assert float(row["total_energy_ev"]) == pytest.approx(total, abs=1e-3)
+
+
+@pytest.mark.parametrize("engine_too", [True, False], ids=["engine killed too", "engine orphaned"])
+def test_kill_during_production_loses_and_doubles_nothing(md_command, tmp_path, engine_too):
+    out = tmp_path / "run"
+    command = md_command("--set", "stages.2.duration_ps=0.4")
+    stage = out / "stages" / "02_produce"
+    kill_when(
+        mlip_process(command),
+        lambda: any(stage.glob("[0-9]*.restart")),
+        engine_too=engine_too,
+    )
+    assert read_manifest(out).status == "running"
+    assert main(command) == 0
+    manifest = read_manifest(out)
+    assert [attempt.exit_code for attempt in manifest.attempts] == [None, 0]
+    # What was done is not done again: the earlier stages have one engine start each.
+    for name in ("00_minimise", "01_equilibrate"):
+        assert len(json.loads((out / "stages" / name / "stage.json").read_text())["attempts"]) == 1
+    assert len(json.loads((stage / "stage.json").read_text())["attempts"]) == 2
+    trajectory = open_run(out)
+    assert trajectory.n_frames == 201
+    steps = [int(r["step"]) for r in rows(out / "thermo.csv") if r["stage"] == "produce"]
+    assert steps == list(range(20, 421, 2))
+    positions = np.array([frame.positions for frame in trajectory.frames(1)])
+    jumps = np.linalg.norm(np.diff(positions, axis=0), axis=2)
+    # 2 fs at 300 K: no atom moves further than a few hundredths of an Å between frames.
+    assert 0 < jumps.max() < 0.2
+
+
+def test_a_torn_restart_is_passed_over(tiny_run, tmp_path):
+    whole = tiny_run / "stages" / "02_produce" / "final.restart"
+    torn = tmp_path / "torn.restart"
+    torn.write_bytes(whole.read_bytes()[:-20])
+    assert restart_is_whole(whole)
+    assert not restart_is_whole(torn)
+
+
+def test_superseded_frames_are_left_out_of_the_index(tmp_path):
+    def record(*starts):
+        attempts = tuple(Attempt(n + 1, start, "x.restart") for n, start in enumerate(starts))
+        return StageRecord("produce", "nvt", "production", tmp_path, 100, 200, attempts)
+
+    kept = segments(record(100, 150, 130), every_steps=10)
+    assert [(s["file"], s["first_step"], s["last_step"]) for s in kept] == [
+        ("segment.1.dcd", 100, 120),
+        ("segment.3.dcd", 130, 200),
+    ]
+    # A restart between two frames: the next attempt begins at the next frame.
+    kept = segments(record(100, 155), every_steps=10)
+    assert [(s["first_step"], s["last_step"]) for s in kept] == [(100, 150), (160, 200)]
+
+
+def test_md_without_parity_is_refused(md_command, tmp_path, tiny_model):
+    bare = tmp_path / "unproved"
+    bare.mkdir()
+    for name in ("model_0.pth", "type_map.json"):
+        shutil.copy(tiny_model / name, bare)
+    command = [word for word in md_command(model=bare) if word != "--accept-parity"]
+    assert main(command) == 3
+    assert not (tmp_path / "run").exists()
+
+
+def test_several_temperatures_make_a_directory_of_runs(md_command, tmp_path):
+    out = tmp_path / "run"
+    command = md_command(
+        *("--set", "temperatures_kelvin=[300, 400]"),
+        *("--set", "stages=[{kind: nvt, duration_ps: 0.01}]"),
+    )
+    assert main(command) == 0
+    assert read_manifest(out).kind == "runs"
+    first, second = (rows(out / name / "thermo.csv")[0] for name in ("300K", "400K"))
+    assert float(first["temperature_kelvin"]) == pytest.approx(300, abs=0.1)
+    assert float(second["temperature_kelvin"]) == pytest.approx(400, abs=0.1)
+    assert read_manifest(out / "400K").seeds == {"velocities": 2}
+
+
+@pytest.mark.parametrize(
+    ("log", "meaning"),
+    [
+        (
+            "Open of file libdeepmd_lmp.so failed: Cannot find libcudart.so.12\n"
+            "ERROR: Unrecognized pair style 'deepmd'",
+            "libcudart.so.12",
+        ),
+        ("ERROR: Lost atoms: original 64 current 63 (src/thermo.cpp:1)", "flew apart"),
+        ("ERROR: Non-numeric pressure - simulation unstable", "blew up"),
+        ("terminate: CUDA out of memory. Tried to allocate", "GPU memory"),
+        ("ERROR: Unknown command: foo (src/input.cpp:1)", "Unknown command: foo"),
+    ],
+)
+def test_lammps_failures_are_explained(log, meaning):
+    assert meaning in explain(log)

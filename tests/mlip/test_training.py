@@ -1,0 +1,104 @@
+"""Training with the real engine: files, gates, resume, and what may not happen twice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from stages import engine_log_starts, kill_when, mlip_process
+
+from mlip.cli import main
+from mlip.engines.deepmd import last_checkpoint, read_learning_curve
+from mlip.manifest import read_manifest
+from mlip.training.inputs import maximum_neighbours, neighbour_limits
+
+
+def test_a_committee_has_all_promised_files(tiny_model):
+    names = {path.name for path in tiny_model.iterdir()}
+    assert {"model_0.pth", "model_1.pth", "compressed_0.pth", "compressed_1.pth"} <= names
+    assert json.loads((tiny_model / "type_map.json").read_text()) == ["Li", "P", "S"]
+    manifest = read_manifest(tiny_model)
+    assert manifest.status == "complete"
+    assert manifest.seeds == {"member_0": 1, "member_1": 2}
+    assert [attempt.exit_code for attempt in manifest.attempts] == [0]
+
+
+def test_members_differ(tiny_model):
+    first, second = (
+        read_learning_curve(tiny_model / f"member_{n}" / "lcurve.out")[-1]["rmse_f_trn"]
+        for n in (0, 1)
+    )
+    assert first != second
+
+
+def test_a_second_call_starts_no_engine(tiny_model, laboratory, capsys):
+    before = (tiny_model / "manifest.json").read_bytes()
+    assert main(["train", str(laboratory / "train.yml"), "--out", str(tiny_model)]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert (tiny_model / "manifest.json").read_bytes() == before
+
+
+def test_neighbour_limits_cover_the_data_with_a_margin(tiny_set):
+    systems = [tiny_set / "train" / "beta"]
+    most = maximum_neighbours(systems, ["Li", "P", "S"], 6.0)
+    limits = neighbour_limits(most)
+    assert all(limits[element] >= 1.3 * most[element] for element in most)
+    # fcc-like counting check: a larger cutoff can only add neighbours
+    wider = maximum_neighbours(systems, ["Li", "P", "S"], 6.5)
+    assert all(wider[element] >= most[element] for element in most)
+
+
+def test_a_failed_certificate_stops_training_unless_accepted(tiny_set, laboratory, tmp_path):
+    shutil.copytree(tiny_set, tmp_path / "set")
+    path = tmp_path / "set" / "certificate.json"
+    certificate = json.loads(path.read_text())
+    path.write_text(json.dumps({**certificate, "verdict": "fail"}))
+    shutil.copy(laboratory / "train.yml", tmp_path)
+    command = ["train", str(tmp_path / "train.yml"), "--out", str(tmp_path / "model")]
+    assert main(command) == 3
+    assert not (tmp_path / "model").exists()
+    assert main([*command, "--dry-run"]) == 0
+
+
+def test_too_few_neighbours_are_refused(tiny_set, laboratory, tmp_path, capsys):
+    command = ["train", str(laboratory / "train.yml"), "--out", str(tmp_path / "model")]
+    setting = "descriptor.maximum_neighbours={Li: 1, P: 1, S: 1}"
+    assert main([*command, "--set", setting]) == 2
+    assert "the data has up to" in capsys.readouterr().err
+
+
+def test_a_torn_checkpoint_is_passed_over(tiny_model, tmp_path):
+    whole = tiny_model / "member_0" / "model.ckpt-40.pt"
+    shutil.copy(whole, tmp_path / "model.ckpt-20.pt")
+    (tmp_path / "model.ckpt-40.pt").write_bytes(whole.read_bytes()[:1000])
+    assert last_checkpoint(tmp_path) == tmp_path / "model.ckpt-20.pt"
+
+
+def test_kill_during_training_then_the_same_command_resumes(tiny_set, laboratory, tmp_path):
+    recipe = laboratory / "train_long.yml"
+    recipe.write_text(
+        (laboratory / "train.yml")
+        .read_text()
+        .replace("steps: 40", "steps: 400")
+        .replace("committee_size: 2", "committee_size: 1\ncompress: false")
+    )
+    out = tmp_path / "model"
+    command = ["train", str(recipe), "--out", str(out)]
+    kill_when(
+        mlip_process(command),
+        lambda: last_checkpoint(out / "member_0") is not None,
+        engine_too=False,
+    )
+    assert read_manifest(out).status == "running"
+    assert main(command) == 0
+    manifest = read_manifest(out)
+    assert manifest.status == "complete"
+    assert len(manifest.attempts) == 2
+    assert manifest.attempts[0].exit_code is None
+    log = (out / "member_0" / "train.log").read_text()
+    assert engine_log_starts(log) == 2
+    steps = [row["step"] for row in read_learning_curve(out / "member_0" / "lcurve.out")]
+    assert steps[-1] == 400
+    assert np.all(np.diff(steps) > 0)
