@@ -37,6 +37,13 @@ UNIT_TEXT = {
     "cm^-3": "cm⁻³",
     "g/cm^3": "g/cm³",
 }
+PROSE = {
+    "Angstrom^2": "Å²",
+    "Angstrom": "Å",
+    "cm^2/s": "cm²/s",
+    "cm^-3": "cm⁻³",
+    " +- ": " ± ",
+}
 QUANTITIES = {
     "conductivity_nernst_einstein": "Ionic conductivity, Nernst-Einstein",
     "conductivity": "Ionic conductivity",
@@ -109,6 +116,13 @@ def quantity_name(name: str) -> str:
     return name.replace("_", " ")
 
 
+def prose(text: str) -> str:
+    """Return a sentence from a file with its plain-text units and signs set properly."""
+    for plain, set_properly in PROSE.items():
+        text = text.replace(plain, set_properly)
+    return text
+
+
 def unit_text(unit: str) -> str:
     """Return a unit with superscripts; "" for a pure number."""
     return UNIT_TEXT.get(unit, unit)
@@ -127,6 +141,8 @@ def interval_cell(quantity: Quantity) -> Cell:
     low, high = quantity.low, quantity.high
     unit = unit_text(quantity.unit)
     low_known, high_known = math.isfinite(low), math.isfinite(high)
+    if quantity.status != "ok" and low == 0:
+        low_known = False  # everything here is positive: no bound at all
     exact = " ".join(repr(x) for x, known in ((low, low_known), (high, high_known)) if known)
     if low_known and high_known:
         text = f"{number_text(low)} to {number_text(high)} {unit}"

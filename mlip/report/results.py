@@ -18,6 +18,7 @@ from mlip.report.formatting import (
     interval_cell,
     key_text,
     number_text,
+    prose,
     quantity_name,
     value_cell,
 )
@@ -59,7 +60,7 @@ def analysis_section(source: Source, anchor: str) -> Section:
     """Return all results of one analysis."""
     record = read_json(source.path / "results.json")
     provenance = record["provenance"]
-    quantities = read_quantities(source.path)
+    quantities = sorted(read_quantities(source.path), key=_rank)
     tables = []
     if quantities:
         tables.append(
@@ -77,7 +78,7 @@ def analysis_section(source: Source, anchor: str) -> Section:
                 "Left out.",
                 ("observable", "reason"),
                 tuple(
-                    (Cell(quantity_name(item["name"])), Cell(item["reason"]))
+                    (Cell(quantity_name(item["name"])), Cell(prose(item["reason"])))
                     for item in record["skipped"]
                 ),
                 prose=True,
@@ -108,9 +109,9 @@ def _headline(quantity: Quantity, source: Source) -> Headline:
             else Cell("no error estimate", tone="quiet")
         ]
         if quantity.reason:
-            detail.append(Cell(quantity.reason, tone="quiet"))
+            detail.append(Cell(prose(quantity.reason), tone="quiet"))
         return Headline(kicker, value_cell(quantity), tuple(detail))
-    detail = [Cell(quantity.reason)]
+    detail = [Cell(prose(quantity.reason))]
     if interval.exact:
         detail.append(Cell(f"What the data do say: {interval.text}", interval.exact))
     return Headline(kicker, value_cell(quantity), tuple(detail))
@@ -127,8 +128,16 @@ def _row(quantity: Quantity) -> tuple[Cell, ...]:
         value_cell(quantity),
         interval,
         Cell(quantity.status, tone=tone),  # type: ignore[arg-type]
-        Cell(quantity.reason, tone="quiet" if quantity.status == "ok" else "plain"),
+        Cell(prose(quantity.reason), tone="quiet" if quantity.status == "ok" else "plain"),
     )
+
+
+def _rank(quantity: Quantity) -> int:
+    """Return the place in the table: what readers come for, then the rest as in the file."""
+    for place, start in enumerate(HEADLINES):
+        if quantity.name.startswith(start):
+            return place
+    return len(HEADLINES)
 
 
 def _figures(folder: Path) -> Sequence[Picture]:

@@ -87,7 +87,8 @@ def model_section(source: Source, anchor: str) -> Section:
         Fact("compressed", cell(bool(model.compressed))),
     ]
     if source.manifest is not None:
-        facts += _scalar_facts(source.manifest.summary)
+        known = {fact.label for fact in facts}
+        facts += [f for f in _scalar_facts(source.manifest.summary) if f.label not in known]
     parity = parity_status(source.path)
     facts.append(
         Fact("engines agree", Cell("yes", tone="good") if parity.ok else Cell("no", tone="bad"))
@@ -195,10 +196,10 @@ def manifest_headline(source: Source) -> Headline:
 
 def _error_tables(split: str, errors: dict[str, Any]) -> list[Table]:
     frames, total = errors["overall"]["frames"], errors["frames_in_split"]
-    what = f"Root-mean-square errors, {split} split"
+    what = f"Root-mean-square errors of the committee mean, {split} split"
     if split == "train":
         what += f", {frames} of {total} frames, for comparison only"
-    groups = {"committee mean, all frames": errors["overall"]}
+    groups = {"all frames": errors["overall"]}
     groups |= errors["by_system"]
     if split != "train":
         phases = {f"phase {name}": group for name, group in errors["by_phase"].items()}

@@ -189,13 +189,15 @@ def _limits(
 
 
 def _train_members(recipe: TrainRecipe, members: list[Path], work: Workspace) -> list[str]:
-    """Train what is not trained yet; return one failure text a member, empty if it is done."""
+    """Train what is not trained yet; return one failure text a member, empty if it is done.
+
+    Members run side by side: a second thread hardly speeds up one small network, while a
+    second member on that core runs at full speed.
+    """
     gpus = len(visible_gpus())
-    resources = (
-        Resources(threads=max(1, available_cores() // gpus), gpus=1)
-        if gpus
-        else Resources(threads=available_cores())
-    )
+    side_by_side = gpus or len(members)
+    threads = max(1, available_cores() // side_by_side)
+    resources = Resources(threads=threads, gpus=1 if gpus else 0)
     jobs: dict[int, Job] = {}
     for n, member in enumerate(members):
         checkpoint = last_checkpoint(member)

@@ -36,7 +36,7 @@ def kill_when(
         assert process.poll() is None, f"mlip ended with {process.returncode} before the stage"
         assert time.monotonic() < end, "the stage was not reached"
         time.sleep(0.02)
-    engines = [child for child in psutil.Process(process.pid).children(recursive=True)]
+    engines = psutil.Process(process.pid).children(recursive=True)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert engines, "no engine was running"

@@ -52,9 +52,7 @@ def test_production_is_at_the_mean_cell_of_the_second_half_of_npt(tiny_run):
     for axis in ("lx_angstrom", "ly_angstrom", "lz_angstrom"):
         npt = [float(r[axis]) for r in thermo if r["stage"] == "equilibrate"]
         late = [
-            float(r[axis])
-            for r in thermo
-            if r["stage"] == "equilibrate" and int(r["step"]) >= 10
+            float(r[axis]) for r in thermo if r["stage"] == "equilibrate" and int(r["step"]) >= 10
         ]
         nvt = {float(r[axis]) for r in thermo if r["stage"] == "produce"}
         assert len(set(npt)) > 1
@@ -115,8 +113,9 @@ def test_kill_during_production_loses_and_doubles_nothing(md_command, tmp_path, 
     assert steps == list(range(20, 421, 2))
     positions = np.array([frame.positions for frame in trajectory.frames(1)])
     jumps = np.linalg.norm(np.diff(positions, axis=0), axis=2)
-    # 2 fs at 300 K: no atom moves further than a few hundredths of an Å between frames.
-    assert 0 < jumps.max() < 0.2
+    # A doubled frame would not move at all; a wrong cell image would jump by 6 Å or more.
+    assert (jumps.max(axis=1) > 0).all()
+    assert jumps.max() < 2.0
 
 
 def test_a_torn_restart_is_passed_over(tiny_run, tmp_path):

@@ -76,6 +76,7 @@ def unresolved(low: float, high: float) -> Quantity:
     ("low", "high", "text"),
     [
         (math.nan, 4e-7, "below 4.00 × 10⁻⁷ cm²/s"),
+        (0.0, 4e-7, "below 4.00 × 10⁻⁷ cm²/s"),
         (1e-9, math.inf, "above 1.00 × 10⁻⁹ cm²/s"),
         (1e-9, 4e-7, "1.00 × 10⁻⁹ to 4.00 × 10⁻⁷ cm²/s"),
         (math.nan, math.inf, "–"),

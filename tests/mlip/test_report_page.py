@@ -101,6 +101,12 @@ def test_unresolved_result_shows_reason_and_bound_instead_of_a_number(tmp_path):
     assert page.count("unresolved") >= len(UNRESOLVED)
 
 
+def test_transport_leads_the_table_of_results(page):
+    table = page[page.index("<h2>Results") : page.index("<h2>Run")]
+    assert table.index("Ionic conductivity") < table.index("Diffusion coefficient")
+    assert table.index("Diffusion coefficient") < table.index("Coordination number")
+
+
 def test_overridden_gates_stand_at_the_top(page):
     assert "A gate was overridden: run: accept-parity" in page[: page.index("</header>")]
 
