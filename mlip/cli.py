@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from click.exceptions import ClickException, Exit
 
 from mlip.errors import InputError, MlipError
 
@@ -35,6 +34,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+# click.UsageError, which typer imports from click or, in newer releases, carries itself.
+USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 
 OutOption = Annotated[Path, typer.Option("--out", help="Directory to write.", show_default=False)]
 SetOption = Annotated[
@@ -73,7 +75,7 @@ def doctor(as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
     layers = room.doctor()
     print(json.dumps(room.as_json(layers), indent=2) if as_json else room.as_table(layers))
     if code := room.exit_code(layers):
-        raise Exit(code)
+        raise typer.Exit(code)
 
 
 @app.command()
@@ -331,17 +333,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _state.verbose = False
     try:
         code = app(args=arguments, standalone_mode=False)
-    except Exit as stop:
+    except typer.Exit as stop:
         return stop.exit_code
-    except ClickException as error:
-        error.show(file=sys.stderr)
+    except USAGE_ERROR as error:
+        print(f"mlip: {error.format_message()} Try: mlip --help", file=sys.stderr)
         return InputError.exit_code
     except (MlipError, AnalysisError) as error:
         if _state.verbose:
             traceback.print_exc()
         print(f"mlip: {error}", file=sys.stderr)
         return int(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         print("mlip: interrupted. The same command resumes.", file=sys.stderr)
         return 5
     except BrokenPipeError:

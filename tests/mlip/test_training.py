@@ -6,7 +6,6 @@ import json
 import shutil
 
 import numpy as np
-import pytest
 from stages import engine_log_starts, kill_when, mlip_process
 
 from mlip.cli import main
