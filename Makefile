@@ -66,13 +66,13 @@ report: install
 	$(MLIP) report $(SET) $(MODEL) $(RUN) $(ANALYSIS) --out $(DEMO)/report
 
 test: install
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -m "not slow and not gpu" --numprocesses 2 --dist loadfile
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
 
 bench: install
-	$(BIN)/python -m pytest tests/benchmarks --benchmarks
+	$(BIN)/python tests/benchmarks/msd.py
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,8 +1,15 @@
-"""Shared by all tests: thread limits, data locations, and one tiny committee a session."""
+"""Shared by all tests: thread limits, data locations, and one tiny committee a session.
+
+Under pytest-xdist the workers share the committee too: the first to need it makes it, and
+for the others the same command finds it done.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # Before any engine starts: tests share few cores, and every subprocess inherits these.
@@ -64,55 +71,68 @@ restart_every_steps: 10
 
 @pytest.fixture(scope="session")
 def one_core():
-    """Engines of the tests run on one core; the layout follows the affinity."""
+    """Engines of the tests run on one core, one a worker; the layout follows the affinity."""
     cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(cores)})
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    os.sched_setaffinity(0, {sorted(cores)[worker % len(cores)]})
     yield
     os.sched_setaffinity(0, cores)
+
+
+@contextmanager
+def one_at_a_time(directory: Path) -> Iterator[None]:
+    """Let one worker at a time make what all of them use."""
+    with (directory / "workers").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def made(directory: Path, arguments: list[str]) -> Path:
+    """Run the command line once; a later worker finds the work done."""
+    with one_at_a_time(directory):
+        assert main(arguments) == 0
+    return Path(arguments[arguments.index("--out") + 1])
 
 
 @pytest.fixture(scope="session")
 def laboratory(tmp_path_factory) -> Path:
     """A directory with the recipes that the shared set, model and run are made from."""
-    directory = tmp_path_factory.mktemp("laboratory")
-    (directory / "ingest.yml").write_text(INGEST)
-    (directory / "train.yml").write_text(TRAIN)
-    (directory / "protocol.yml").write_text(PROTOCOL)
+    base = tmp_path_factory.getbasetemp()
+    directory = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "laboratory"
+    directory.mkdir(exist_ok=True)
+    with one_at_a_time(directory):
+        for name, text in (("ingest", INGEST), ("train", TRAIN), ("protocol", PROTOCOL)):
+            if not (directory / f"{name}.yml").exists():
+                (directory / f"{name}.yml").write_text(text)
     return directory
 
 
 @pytest.fixture(scope="session")
 def tiny_set(laboratory) -> Path:
     """A set of a few own AIMD frames: beta for training, melt for testing."""
-    out = laboratory / "set"
-    assert main(["ingest", str(laboratory / "ingest.yml"), "--out", str(out)]) == 0
-    return out
+    command = ["ingest", str(laboratory / "ingest.yml"), "--out", str(laboratory / "set")]
+    return made(laboratory, command)
 
 
 @pytest.fixture(scope="session")
 def tiny_model(laboratory, tiny_set, one_core) -> Path:
     """A committee of two, trained for seconds: real files, useless physics."""
-    out = laboratory / "model"
-    assert main(["train", str(laboratory / "train.yml"), "--out", str(out)]) == 0
-    return out
+    command = ["train", str(laboratory / "train.yml"), "--out", str(laboratory / "model")]
+    return made(laboratory, command)
 
 
 @pytest.fixture(scope="session")
 def tiny_structure(laboratory) -> Path:
     """One cell of beta-Li3PS4, 32 atoms."""
-    out = laboratory / "structure"
-    assert main(["build", "beta-Li3PS4", "--out", str(out)]) == 0
-    return out
+    return made(laboratory, ["build", "beta-Li3PS4", "--out", str(laboratory / "structure")])
 
 
 @pytest.fixture(scope="session")
 def tiny_run(laboratory, tiny_model, tiny_structure, one_core) -> Path:
     """A finished run of the tiny model."""
-    out = laboratory / "run"
-    arguments = ["md", str(laboratory / "protocol.yml"), "--model", str(tiny_model)]
-    arguments += ["--structure", str(tiny_structure), "--out", str(out), "--accept-parity"]
-    assert main(arguments) == 0
-    return out
+    command = ["md", str(laboratory / "protocol.yml"), "--model", str(tiny_model)]
+    command += ["--structure", str(tiny_structure), "--out", str(laboratory / "run")]
+    return made(laboratory, [*command, "--accept-parity"])
 
 
 @pytest.fixture(scope="session")

@@ -91,12 +91,13 @@ def test_json_is_all_that_is_on_stdout(tmp_path, capsys):
 def test_dry_run_prints_a_plan_and_writes_nothing(
     command, laboratory, tiny_run, tiny_set, tmp_path, capsys
 ):
-    before = sorted(laboratory.rglob("*"))
+    inputs = [laboratory / name for name in ("set", "model", "structure", "run")]
+    before = [sorted(path.rglob("*")) for path in inputs]
     words = command.format(lab=laboratory, new=tmp_path / "new").split()
     assert main([*words, "--dry-run"]) == 0
     assert str(tmp_path / "new") in capsys.readouterr().out
     assert not (tmp_path / "new").exists()
-    assert sorted(laboratory.rglob("*")) == before
+    assert [sorted(path.rglob("*")) for path in inputs] == before
 
 
 def test_analysis_and_report_of_a_run_stand_alone(laboratory, tiny_set, tiny_run, tmp_path):
