@@ -149,6 +149,7 @@ def _add_dynamics(
             trajectory, ids, label=species, drift_path=drift_path
         )
         findings.curves.append(_msd_curve(curves[species]))
+    findings.quantities += _framework(curves, mobile)
     diffusion = []
     if mobile is None:
         findings.skipped.append(
@@ -157,6 +158,25 @@ def _add_dynamics(
     else:
         diffusion.append(_add_transport(findings, trajectory, curves[mobile], drift_path, charge_e))
     findings.figures["msd"] = msd_figure(list(curves.values()), diffusion)
+
+
+def _framework(curves: dict[str, MeanSquaredDisplacement], mobile: str | None) -> list[Quantity]:
+    """Return how far the slowest species has moved: the network former tells solid from melt."""
+    immobile = {species: msd for species, msd in curves.items() if species != mobile}
+    if not immobile:
+        return []
+    lag = len(next(iter(immobile.values())).times_ps) // 2
+    slowest = min(immobile, key=lambda species: immobile[species].msd[lag])
+    curve = immobile[slowest]
+    return [
+        Quantity(
+            name=f"framework_mean_squared_displacement_{slowest}",
+            value=float(curve.msd[lag]),
+            unit="Angstrom^2",
+            reason=f"MSD of {slowest}, the slowest species, after {curve.times_ps[lag]:.3g} ps",
+            curve=f"msd_{slowest}.csv",
+        )
+    ]
 
 
 def _add_transport(

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from mlip.errors import InputError, MlipError
-
-if TYPE_CHECKING:
-    from mlip.manifest import Manifest
+from mlip.perform import perform
 
 app = typer.Typer(
     name="mlip",
@@ -73,7 +70,7 @@ def doctor(as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
 
     _state.verbose = verbose
     layers = room.doctor()
-    print(json.dumps(room.as_json(layers), indent=2) if as_json else room.as_table(layers))
+    print(room.as_json(layers) if as_json else room.as_table(layers))
     if code := room.exit_code(layers):
         raise typer.Exit(code)
 
@@ -95,7 +92,7 @@ def ingest(
 
     _state.verbose = verbose
     loaded = load_recipe(recipe, IngestRecipe, settings)
-    _do(
+    perform(
         lambda: room.plan_ingest(loaded, recipe, out),
         lambda: room.ingest(loaded, recipe, out, force=force),
         out,
@@ -125,7 +122,7 @@ def train(
 
     _state.verbose = verbose
     loaded = load_recipe(recipe, TrainRecipe, settings)
-    _do(
+    perform(
         lambda: room.plan_train(loaded, recipe, out),
         lambda: room.train(loaded, recipe, out, accept_certificate=accept_certificate, force=force),
         out,
@@ -157,7 +154,7 @@ def validate(
 
     _state.verbose = verbose
     loaded = load_recipe(recipe, ValidateRecipe, settings)
-    _do(
+    perform(
         lambda: room.plan_validate(loaded, model, data, out=out),
         lambda: room.validate(loaded, model, data, out=out, force=force),
         out or model / "validation",
@@ -186,7 +183,7 @@ def label(
 
     _state.verbose = verbose
     loaded = load_recipe(recipe, LabelRecipe, settings)
-    _do(
+    perform(
         lambda: room.plan_label(loaded, structures, out),
         lambda: room.label(loaded, structures, out, force=force),
         out,
@@ -226,7 +223,7 @@ def build(
         for setting in chosen:
             apply_setting(content, setting)
         loaded = validated(content, BuildRecipe, f"mlip build {what}")
-    _do(
+    perform(
         lambda: room.plan_build(loaded, source, out),
         lambda: room.build(loaded, source, out, force=force),
         out,
@@ -259,7 +256,7 @@ def md(
 
     _state.verbose = verbose
     loaded = load_recipe(protocol, Protocol, settings)
-    _do(
+    perform(
         lambda: room.plan_md(loaded, out, model=model, structure=structure),
         lambda: room.md(
             loaded,
@@ -293,7 +290,7 @@ def analyse(
 
     _state.verbose = verbose
     loaded = load_recipe(recipe, AnalyseRecipe, settings)
-    _do(
+    perform(
         lambda: room.plan_analyse(loaded, runs, out),
         lambda: room.analyse(loaded, runs, out, force=force),
         out,
@@ -317,7 +314,7 @@ def report(
     from mlip.report import report as room
 
     _state.verbose = verbose
-    _do(
+    perform(
         lambda: room.plan_report(directories, out),
         lambda: room.report(directories, out, force=force),
         out,
@@ -358,52 +355,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run() -> None:
     """Entry point of the console script."""
     sys.exit(main())
-
-
-def _do(
-    plan: Callable[[], list[str]],
-    work: Callable[[], Manifest],
-    out: Path,
-    *,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    if dry_run:
-        lines = plan()
-        print(json.dumps({"plan": lines}, indent=2) if as_json else "\n".join(lines))
-        return
-    before = _finished_at(out)
-    manifest = work()
-    if as_json:
-        print(json.dumps(manifest.summary, indent=2))
-        return
-    untouched = before and before == _finished_at(out)
-    print(f"{out}: {'already done, nothing to do' if untouched else 'done'}")
-    for line in _table(manifest.summary):
-        print(line)
-
-
-def _finished_at(out: Path) -> str:
-    """Return when the last attempt in a finished directory ended; empty if it is not finished."""
-    try:
-        content = json.loads((out / "manifest.json").read_text())
-    except (OSError, json.JSONDecodeError):
-        return ""
-    if content.get("status") != "complete" or not content.get("attempts"):
-        return ""
-    return f"{len(content['attempts'])} {content['attempts'][-1].get('end')}"
-
-
-def _table(summary: dict[str, Any], indent: str = "  ") -> list[str]:
-    lines = []
-    for key, value in summary.items():
-        if isinstance(value, dict):
-            lines.append(f"{indent}{key}:")
-            lines += _table(value, indent + "  ")
-        else:
-            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-            lines.append(f"{indent}{key}: {shown}")
-    return lines
 
 
 def _repeats(text: str) -> list[str]:

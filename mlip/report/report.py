@@ -15,7 +15,7 @@ from mlip.manifest import Manifest, now
 from mlip.report.blocks import Cell, Fact, Headline, Page, Provenance, Section
 from mlip.report.collect import Source, collect
 from mlip.report.formatting import cell
-from mlip.report.results import analysis_headline, analysis_section
+from mlip.report.results import analysis_headlines, analysis_section
 from mlip.report.sections import (
     manifest_headline,
     model_headline,
@@ -24,6 +24,7 @@ from mlip.report.sections import (
     run_section,
     set_section,
 )
+from mlip.report.warnings import warnings
 from mlip.workspace import open_workspace
 
 TEMPLATE = "template.html.j2"
@@ -76,7 +77,8 @@ def report(
         write_text(out / FILE, render(page))
         summary = {
             "page": FILE,
-            "headline": [f"{h.kicker}: {h.title.text}" for h in page.headlines],
+            "headline": [_spoken(headline) for headline in page.headlines],
+            "warnings": list(page.warnings),
             "directories": len(sources),
         }
         work.finish([out / FILE], summary)
@@ -93,21 +95,13 @@ def make_page(sources: Sequence[Source]) -> Page:
     """Gather everything that the page shows; numbers come only from the files."""
     sections = [_section(source, f"part-{n}") for n, source in enumerate(sources)]
     headlines = _headlines(sources)
-    overrides = sorted(
-        {
-            f"{source.name}: {name}"
-            for source in sources
-            if source.manifest is not None
-            for name in source.manifest.overrides
-        }
-    )
     return Page(
         title=headlines[0].kicker if len(headlines) == 1 else "Report",
         made=now().replace("T", " "),
         headlines=tuple(headlines),
         sections=tuple(sections),
         provenance=tuple(_provenance(source) for source in sources),
-        warnings=tuple(f"A gate was overridden: {name}." for name in overrides),
+        warnings=warnings(sources),
     )
 
 
@@ -135,8 +129,8 @@ def _section(source: Source, anchor: str) -> Section:
 
 def _headlines(sources: Sequence[Source]) -> list[Headline]:
     """Return the results if there are any, else the model errors, else what was made."""
-    analyses = [analysis_headline(source) for source in sources if source.kind == "analysis"]
-    found = [headline for headline in analyses if headline is not None]
+    analyses = [source for source in sources if source.kind == "analysis"]
+    found = [headline for source in analyses for headline in analysis_headlines(source)]
     if found:
         return found
     models = [model_headline(source) for source in sources if source.kind == "model"]
@@ -174,3 +168,9 @@ def _provenance(source: Source) -> Provenance:
         tuple(manifest.inputs.items()),
         json.dumps(manifest.recipe, indent=2, ensure_ascii=False),
     )
+
+
+def _spoken(headline: Headline) -> str:
+    """Return a headline as one line: the number and its interval, or that there is none."""
+    interval = f" ({headline.detail[0].text})" if headline.detail else ""
+    return f"{headline.kicker}: {headline.title.text}{interval}"

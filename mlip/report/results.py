@@ -46,14 +46,14 @@ def read_quantities(directory: Path) -> list[Quantity]:
         raise DataError(f"{error}. Run `mlip analyse` with --force.") from error
 
 
-def analysis_headline(source: Source) -> Headline | None:
-    """Return the quantity readers come for, with its interval or the reason why it is missing."""
+def analysis_headlines(source: Source) -> list[Headline]:
+    """Return the quantities readers come for, with interval or the reason why they are missing."""
     quantities = read_quantities(source.path)
+    found = []
     for start in HEADLINES:
-        for quantity in quantities:
-            if quantity.name.startswith(start):
-                return _headline(quantity, source)
-    return None
+        matches = [q for q in quantities if q.name.startswith(start) and "bound" not in q.name]
+        found += [_headline(quantity, source) for quantity in matches[:1]]
+    return found
 
 
 def analysis_section(source: Source, anchor: str) -> Section:

@@ -1,0 +1,74 @@
+"""What all verbs of the command line share: plan or work, then the summary as table or JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlip.manifest import Manifest
+
+
+def perform(
+    plan: Callable[[], list[str]],
+    work: Callable[[], Manifest],
+    out: Path,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Print the plan of a verb, or do its work and print the summary, on standard output.
+
+    Parameters
+    ----------
+    plan, work : callable
+        The room's two functions, arguments bound.
+    out : Path
+        Directory that the work fills.
+    dry_run, as_json : bool
+        See the options of the same names.
+    """
+    if dry_run:
+        lines = plan()
+        print(json.dumps({"plan": lines}, indent=2) if as_json else "\n".join(lines))
+        return
+    before = finished_at(out)
+    manifest = work()
+    if as_json:
+        print(json.dumps(manifest.summary, indent=2))
+        return
+    untouched = before and before == finished_at(out)
+    print(f"{out}: {'already done, nothing to do' if untouched else 'done'}")
+    for line in table(manifest.summary):
+        print(line)
+
+
+def finished_at(out: Path) -> str:
+    """Return when the last attempt in a finished directory ended; empty if it is not finished."""
+    try:
+        content = json.loads((out / "manifest.json").read_text())
+    except (OSError, json.JSONDecodeError):
+        return ""
+    if content.get("status") != "complete" or not content.get("attempts"):
+        return ""
+    return f"{len(content['attempts'])} {content['attempts'][-1].get('end')}"
+
+
+def table(summary: dict[str, Any], indent: str = "  ") -> list[str]:
+    """Return a summary as indented lines, numbers to six digits."""
+    lines = []
+    for key, value in summary.items():
+        if isinstance(value, dict):
+            lines.append(f"{indent}{key}:")
+            lines += table(value, indent + "  ")
+        elif isinstance(value, list):
+            lines.append(f"{indent}{key}: {', '.join(map(_shown, value)) or 'none'}")
+        else:
+            lines.append(f"{indent}{key}: {_shown(value)}")
+    return lines
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

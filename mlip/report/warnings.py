@@ -1,0 +1,91 @@
+"""What a reader must know before believing a number on the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from mlip.files import read_json
+from mlip.report.charts import read_series
+from mlip.report.collect import Source
+from mlip.report.formatting import number_text
+from mlip.report.results import read_quantities
+
+# A frame the committee disagrees on more than on any test frame is outside what was proved;
+# one in twenty is the share that the 95 % level used throughout leaves over.
+UNTESTED_SHARE = 0.05
+# Above this the framework has left its sites: a melt, not a crystal or glass.
+FRAMEWORK_MSD_ANGSTROM2 = 1.0
+
+
+def warnings(sources: Sequence[Source]) -> tuple[str, ...]:
+    """Return every warning of the page, the gravest first."""
+    return (
+        *beyond_the_tested(sources),
+        *moving_framework(sources),
+        *overridden_gates(sources),
+    )
+
+
+def beyond_the_tested(sources: Sequence[Source]) -> list[str]:
+    """Name the runs whose committee disagreed more than on the frames the model was tested on."""
+    limits = [limit for source in sources if (limit := _largest_tested(source)) is not None]
+    if not limits:
+        return []
+    limit = max(limits)
+    found = []
+    for source in sources:
+        path = source.path / "deviation.csv"
+        if source.kind != "run" or not path.is_file():
+            continue
+        values = read_series(path).columns["max_force_deviation_ev_per_angstrom"]
+        share = float(np.mean(values > limit)) if len(values) else 0.0
+        if share > UNTESTED_SHARE:
+            found.append(
+                f"{source.name}: in {100 * share:.0f} % of the frames the committee disagrees by "
+                f"more than {number_text(limit)} eV/Å, the most it did on any test frame. The run "
+                "has left what the potential was tested on; its numbers show the workflow, not "
+                "the material."
+            )
+    return found
+
+
+def moving_framework(sources: Sequence[Source]) -> list[str]:
+    """Name the analyses in which the immobile species moved as far as in a melt."""
+    found = []
+    for source in sources:
+        if source.kind != "analysis":
+            continue
+        for quantity in read_quantities(source.path):
+            if (
+                quantity.name.startswith("framework_mean_squared_displacement")
+                and math.isfinite(quantity.value)
+                and quantity.value > FRAMEWORK_MSD_ANGSTROM2
+            ):
+                found.append(
+                    f"{source.name}: the framework moves, {number_text(quantity.value)} Å² "
+                    f"({quantity.reason}). This is a melt or a decomposition, not ion transport "
+                    "in a solid."
+                )
+    return found
+
+
+def overridden_gates(sources: Sequence[Source]) -> list[str]:
+    """Name the gates that were overridden on the command line."""
+    names = {
+        f"{source.name}: {name}"
+        for source in sources
+        if source.manifest is not None
+        for name in source.manifest.overrides
+    }
+    return [f"A gate was overridden: {name}." for name in sorted(names)]
+
+
+def _largest_tested(source: Source) -> float | None:
+    path = source.path / "validation" / "metrics.json"
+    if source.kind != "model" or not path.is_file():
+        return None
+    found = read_json(path)["committee_deviation"].get("test")
+    return found["largest_deviation_p100_mev_per_angstrom"] / 1000.0 if found else None
