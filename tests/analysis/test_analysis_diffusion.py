@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from conftest import brownian, lattice_hops, make_trajectory, ornstein_uhlenbeck
 from scipy import stats
+from toy_trajectories import brownian, lattice_hops, make_trajectory, ornstein_uhlenbeck
 
 from analysis.conductivity import nernst_einstein_conductivity, number_density
 from analysis.diffusion import diffusion_coefficient

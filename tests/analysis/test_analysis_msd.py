@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import TRICLINIC, brownian, lattice_hops, make_trajectory, ornstein_uhlenbeck
+from toy_trajectories import TRICLINIC, brownian, lattice_hops, make_trajectory, ornstein_uhlenbeck
 
 from analysis.errors import RangeError
 from analysis.msd import mean_squared_displacement

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import write
-from conftest import brownian, make_trajectory, ornstein_uhlenbeck, write_run
 from matplotlib.image import imread
+from toy_trajectories import brownian, make_trajectory, ornstein_uhlenbeck, write_run
 
 import analysis
 from analysis import Quantity, analyse_run, analyse_trajectory
@@ -68,6 +68,23 @@ def test_analysing_a_run_writes_results_curves_and_figures(run, tmp_path):
     provenance = json.loads((out / "results.json").read_text())["provenance"]
     assert provenance["frames"] == 350
     assert provenance["inputs"].keys() == {"structure.extxyz", "trajectory.json"}
+
+
+def test_the_slowest_immobile_species_tells_whether_the_framework_moved(tmp_path, rng):
+    frames = 60
+    sites = rng.uniform(0.0, 20.0, (1, 24, 3))
+    positions = np.repeat(sites, frames, axis=0)
+    positions[:, :8] += brownian(rng, 8, frames)[:frames]
+    there_and_back = np.array([1.0, -1.0] * 4)[None, :, None]  # S moves, its centre does not
+    positions[:, 16:] += np.arange(frames)[:, None, None] * 0.05 * there_and_back
+    species = ["Li"] * 8 + ["P"] * 8 + ["S"] * 8
+    found = by_name(
+        analyse_trajectory(make_trajectory(positions, species=species, cell=CELL), tmp_path / "out")
+    )
+    framework = [name for name in found if name.startswith("framework_mean_squared")]
+    assert framework == ["framework_mean_squared_displacement_P"]
+    assert found[framework[0]].unit == "Angstrom^2"
+    assert found[framework[0]].value < 0.1
 
 
 def test_figures_are_not_blank(run, tmp_path):

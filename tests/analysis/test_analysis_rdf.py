@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from ase.build import bulk
-from conftest import TRICLINIC, make_trajectory
+from toy_trajectories import TRICLINIC, make_trajectory
 
 from analysis.errors import RangeError
 from analysis.rdf import largest_r_max, pair_distributions

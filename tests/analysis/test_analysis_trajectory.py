@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import read, write
-from conftest import TRICLINIC, brownian, write_dcd, write_run
+from toy_trajectories import TRICLINIC, brownian, write_dcd, write_run
 
 from analysis import open_foreign, open_run
 from analysis.dcd import open_dcd, read_cells, read_positions

@@ -97,7 +97,9 @@ def make_model(directory: Path, *, members: int = 2) -> Path:
     return directory
 
 
-def add_validation(model: Path, *, passed: bool = True) -> None:
+def add_validation(
+    model: Path, *, passed: bool = True, largest_deviation_mev_per_angstrom: float = 150.0
+) -> None:
     folder = model / "validation"
     (folder / "figures").mkdir(parents=True)
     write_json(
@@ -144,7 +146,12 @@ def add_validation(model: Path, *, passed: bool = True) -> None:
         {
             "schema": 1,
             "splits": {"test": errors, "train": {**errors, "frames_in_split": 320}},
-            "committee_deviation": {"test": {"median_ratio_of_error_to_deviation": 2.3456}},
+            "committee_deviation": {
+                "test": {
+                    "median_ratio_of_error_to_deviation": 2.3456,
+                    "largest_deviation_p100_mev_per_angstrom": largest_deviation_mev_per_angstrom,
+                }
+            },
         },
     )
     rng = np.random.default_rng(0)

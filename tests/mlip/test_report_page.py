@@ -16,6 +16,7 @@ from report_directories import (
     make_set,
 )
 
+from analysis.results import Quantity
 from mlip.errors import InputError
 from mlip.manifest import read_manifest, record_outputs, write_manifest
 from mlip.report.report import plan_report, report
@@ -111,6 +112,24 @@ def test_overridden_gates_stand_at_the_top(page):
     assert "A gate was overridden: run: accept-parity" in page[: page.index("</header>")]
 
 
+@pytest.mark.parametrize(("largest", "warned"), [(150.0, False), (90.0, True)])
+def test_a_run_beyond_the_tested_deviation_is_called_untrusted(tmp_path, largest, warned):
+    model = make_model(tmp_path / "model")
+    add_validation(model, largest_deviation_mev_per_angstrom=largest)
+    header = write([model, make_run(tmp_path / "run")], tmp_path / "out").partition("</header>")[0]
+    assert ("not the material" in header) is warned
+
+
+@pytest.mark.parametrize(("msd", "warned"), [(0.6, False), (15.0, True)])
+def test_a_moving_framework_is_no_ion_transport_in_a_solid(tmp_path, msd, warned):
+    framework = Quantity(
+        "framework_mean_squared_displacement_P", msd, "Angstrom^2", reason="MSD of P after 5 ps"
+    )
+    analysis = make_analysis(tmp_path / "analysis", [*UNRESOLVED, framework])
+    header = write([analysis], tmp_path / "out").partition("</header>")[0]
+    assert ("the framework moves" in header) is warned
+
+
 def test_failed_parity_is_shown(tmp_path):
     model = make_model(tmp_path / "model")
     add_validation(model, passed=False)
@@ -154,7 +173,7 @@ def test_analyses_of_several_runs_give_a_headline_each(tmp_path):
     ]
     page = write(analyses, tmp_path / "out")
     header = page[: page.index("</header>")]
-    assert header.count("<h1>") == 2
+    assert header.count("<h1>") == 2 * len(analyses)  # conductivity and diffusion
     assert "at 600 K" in header
     assert "at 900 K" in header
 

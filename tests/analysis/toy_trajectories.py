@@ -1,0 +1,137 @@
+"""Trajectories made in memory and run directories made on disk."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.io import write
+
+from analysis.trajectory import IMAGE_FLAGS, Trajectory, masses_of
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    positions: np.ndarray
+
+    def read(self, start, stop, ids):
+        return self.positions[start:stop][:, ids]
+
+
+def make_trajectory(
+    positions,
+    *,
+    species="Li",
+    cell=1000.0,
+    frame_interval_ps=1.0,
+    temperature_kelvin=300.0,
+    motion_convention=IMAGE_FLAGS,
+):
+    n_frames, n_atoms, _ = positions.shape
+    symbols = [species] * n_atoms if isinstance(species, str) else list(species)
+    cells = np.asarray(cell, dtype=float)
+    if cells.ndim == 0:
+        cells = np.eye(3) * cells
+    if cells.ndim == 2:
+        cells = np.tile(cells, (n_frames, 1, 1))
+    return Trajectory(
+        path=Path("memory"),
+        species=np.array(symbols),
+        masses=masses_of(symbols, Path("memory")),
+        frame_interval_ps=frame_interval_ps,
+        cells=cells,
+        temperature_kelvin=temperature_kelvin,
+        ensemble="nvt",
+        motion_convention=motion_convention,
+        source=ArraySource(np.asarray(positions, dtype=float)),
+    )
+
+
+def brownian(rng, n_atoms, n_frames, D=0.05, interval_ps=1.0):
+    steps = rng.normal(0.0, np.sqrt(2 * D * interval_ps), (n_frames - 1, n_atoms, 3))
+    return np.concatenate([np.zeros((1, n_atoms, 3)), np.cumsum(steps, axis=0)])
+
+
+def lattice_hops(rng, n_atoms, n_frames, probability=0.02, length=3.0, group=1):
+    """Hop along a cubic axis with a probability per frame, atoms in groups together."""
+    n = n_atoms // group
+    hops = rng.random((n_frames - 1, n)) < probability
+    axis = rng.integers(0, 3, (n_frames - 1, n))
+    sign = rng.choice([-1, 1], (n_frames - 1, n))
+    steps = np.zeros((n_frames - 1, n, 3))
+    np.put_along_axis(steps, axis[..., None], (hops * sign * length)[..., None], 2)
+    steps = np.repeat(steps, group, axis=1)
+    return np.concatenate([np.zeros((1, n_atoms, 3)), np.cumsum(steps, axis=0)])
+
+
+def ornstein_uhlenbeck(rng, n_atoms, n_frames, relaxation_frames, width):
+    """Harmonic cage with equilibrium standard deviation `width` per axis."""
+    keep = np.exp(-1.0 / relaxation_frames)
+    positions = np.empty((n_frames, n_atoms, 3))
+    positions[0] = rng.normal(0.0, width, (n_atoms, 3))
+    noise = rng.normal(0.0, width * np.sqrt(1 - keep**2), (n_frames, n_atoms, 3))
+    for t in range(1, n_frames):
+        positions[t] = keep * positions[t - 1] + noise[t]
+    return positions
+
+
+TRICLINIC = np.array([[11.0, 0.0, 0.0], [2.5, 10.0, 0.0], [-1.5, 2.0, 9.0]])
+
+
+def write_dcd(path, positions, cell, *, first_step, every_steps):
+    """Write the DCD layout of LAMMPS: header, then cell, x, y and z records."""
+    n_frames, n_atoms, _ = positions.shape
+    control = [n_frames, first_step, every_steps, first_step + (n_frames - 1) * every_steps]
+    control += [0] * 5 + [0] + [1] + [0] * 8 + [24]
+    title = b"Written by a test".ljust(80) * 2
+    data = struct.pack("<i4s20ii", 84, b"CORD", *control, 84)
+    data += struct.pack("<ii160si", 164, 2, title, 164) + struct.pack("<iii", 4, n_atoms, 4)
+    lengths = np.linalg.norm(cell, axis=1)
+    cosines = (cell @ cell.T) / np.outer(lengths, lengths)
+    record = (lengths[0], cosines[0, 1], lengths[1], cosines[0, 2], cosines[1, 2], lengths[2])
+    for frame in positions.astype("<f4"):
+        data += struct.pack("<i6di", 48, *record, 48)
+        for axis in range(3):
+            data += struct.pack("<i", 4 * n_atoms) + np.ascontiguousarray(frame[:, axis]).tobytes()
+            data += struct.pack("<i", 4 * n_atoms)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def write_run(directory, positions, species, cell, *, segments, every_steps=50, timestep_fs=2.0):
+    """Write a run directory.
+
+    `segments` lists (first frame, last frame, frames in the file, purpose); a file may hold more
+    frames than its segment counts.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    atoms = Atoms(species, positions=positions[0], cell=cell, pbc=True)
+    atoms.set_array("origin", np.array(["crystal"] * len(atoms)))
+    write(directory / "structure.extxyz", atoms, format="extxyz")
+    entries = []
+    for n, (first, last, in_file, purpose) in enumerate(segments):
+        file = f"stages/02_produce/segment.{n}.dcd"
+        frames = positions[first : first + in_file]
+        write_dcd(
+            directory / file, frames, cell, first_step=first * every_steps, every_steps=every_steps
+        )
+        entries.append(
+            {
+                "file": file,
+                "first_step": first * every_steps,
+                "last_step": last * every_steps,
+                "every_steps": every_steps,
+                "timestep_fs": timestep_fs,
+                "stage": "produce" if purpose == "production" else "settle",
+                "ensemble": "nvt",
+                "temperature_kelvin": 1000.0,
+                "purpose": purpose,
+            }
+        )
+    record = {"schema": 1, "streams": [{"name": "main", "segments": entries}]}
+    (directory / "trajectory.json").write_text(json.dumps(record))
+    return directory
