@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlip.errors import InputError, MlipError
+from mlip.errors import InputError, InterruptedRunError, MlipError
 from mlip.perform import perform
 
 app = typer.Typer(
@@ -325,8 +325,6 @@ def report(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; errors are told on standard error."""
-    from analysis.errors import AnalysisError
-
     _state.verbose = False
     try:
         code = app(args=arguments, standalone_mode=False)
@@ -335,20 +333,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except USAGE_ERROR as error:
         print(f"mlip: {error.format_message()} Try: mlip --help", file=sys.stderr)
         return InputError.exit_code
-    except (MlipError, AnalysisError) as error:
-        if _state.verbose:
-            traceback.print_exc()
-        print(f"mlip: {error}", file=sys.stderr)
-        return int(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         print("mlip: interrupted. The same command resumes.", file=sys.stderr)
-        return 5
+        return InterruptedRunError.exit_code
     except BrokenPipeError:
         return 0
-    except Exception:
-        traceback.print_exc()
-        print("mlip: this is a bug of ours; please report the lines above.", file=sys.stderr)
-        return 1
+    except Exception as error:
+        # The errors of mlip and of analysis name their exit code; all others are ours.
+        expected = getattr(error, "exit_code", None)
+        if _state.verbose or expected is None:
+            traceback.print_exc()
+        if expected is None:
+            print("mlip: this is a bug of ours; please report the lines above.", file=sys.stderr)
+            return MlipError.exit_code
+        print(f"mlip: {error}", file=sys.stderr)
+        return int(expected)
     return code if isinstance(code, int) else 0
 
 

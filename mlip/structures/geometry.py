@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import ase
 import numpy as np
 from ase.data import covalent_radii
+from ase.neighborlist import neighbor_list
 from ase.units import _amu
 
 from mlip.errors import DataError
@@ -69,11 +70,10 @@ def inspect(atoms: ase.Atoms, name: str) -> Neighbourhood:
     """
     symbols = np.array(atoms.get_chemical_symbols())
     radii = covalent_radii[atoms.numbers]
-    import vesin  # imports torch where torch is installed
-
-    first, second, distance = vesin.NeighborList(
-        cutoff=float(4.0 * radii.max()), full_list=False
-    ).compute(points=atoms.positions, box=atoms.cell.array, periodic=True, quantities="ijd")
+    # ASE's list, since vesin imports torch and a call that finds its work done must not.
+    first, second, distance = neighbor_list("ijd", atoms, float(4.0 * radii.max()))
+    once = first <= second
+    first, second, distance = first[once], second[once], distance[once]
     ratio = distance / (radii[first] + radii[second])
     if len(ratio) and ratio.min() < TOO_NEAR:
         k = int(ratio.argmin())
