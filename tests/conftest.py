@@ -18,6 +18,11 @@ os.environ["NUM_WORKERS"] = "0"
 if "LIPS_MLIP_TEST_GPU" not in os.environ:
     os.environ["DEVICE"] = "cpu"
 
+import tempfile
+
+# Forecasts learn from real runs, not from tests.
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="mlip-test-cache-")
+
 import pytest
 
 from mlip.cli import main

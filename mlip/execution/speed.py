@@ -8,12 +8,17 @@ from pathlib import Path
 
 from mlip.files import write_json
 
+# Below this the start of an engine, not its work, makes the time.
+SHORTEST_SECONDS = 60.0
 
-def remember_speed(kind: str, per_second: float) -> None:
-    """Keep the latest measured speed of a kind of work, in its own unit per second."""
+
+def remember_speed(kind: str, amount: float, seconds: float) -> None:
+    """Keep the speed of a finished piece of work, `amount` of its own unit in `seconds`."""
+    if seconds < SHORTEST_SECONDS:
+        return
     path = _cache()
     try:
-        write_json(path, {**_read(path), kind: per_second})
+        write_json(path, {**_read(path), kind: amount / seconds})
     except OSError:
         return  # a read-only home must not fail a finished run; the forecast just stays unknown
 

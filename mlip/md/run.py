@@ -242,7 +242,7 @@ def _run_stages(
         source, step = record.directory / "final.restart", record.last_step
     seconds = time.monotonic() - began
     if fresh and step:
-        remember_speed(_speed_kind(), step * len(atoms) / seconds)
+        remember_speed(_speed_kind(), step * len(atoms), seconds)
     outputs = _write_records(out, protocol, records, atoms)
     work.finish(outputs, _summary(protocol, records, atoms, around, seconds if fresh else None))
 

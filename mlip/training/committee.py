@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from pathlib import Path
@@ -113,7 +114,8 @@ def plan_train(recipe: TrainRecipe, source: Path, out: Path) -> list[str]:
     data = resolve(recipe.data, source)
     elements = check_set(data, accept_certificate=True)
     systems = split_systems(data, "train")
-    steps = recipe.steps * recipe.committee_size
+    side_by_side = min(recipe.committee_size, len(visible_gpus()) or available_cores())
+    steps = recipe.steps * math.ceil(recipe.committee_size / side_by_side)
     where = f"{len(visible_gpus())} GPU(s)" if visible_gpus() else f"{available_cores()} cores"
     return [
         f"read   {data}: {len(systems)} training systems, elements {' '.join(elements)}",
@@ -210,7 +212,7 @@ def _train_members(recipe: TrainRecipe, members: list[Path], work: Workspace) ->
     outcomes = dict(zip(jobs, run_jobs(list(jobs.values()), work.token), strict=True))
     for n, outcome in outcomes.items():
         if outcome.ok:
-            remember_speed(speed_kind(recipe), (recipe.steps - before[n]) / outcome.seconds)
+            remember_speed(speed_kind(recipe), recipe.steps - before[n], outcome.seconds)
     return [outcomes[n].failure if n in outcomes else "" for n in range(len(members))]
 
 
