@@ -20,7 +20,7 @@ from mlip.execution.job import Progress, Resources
 from mlip.execution.local import run_job
 from mlip.execution.progress import tell
 from mlip.files import fingerprint, read_json, write_json, write_text
-from mlip.md.records import StageRecord
+from mlip.md.records import StageRecord, segments
 from mlip.md.script import Attempt, Cell, stage_script
 from mlip.recipes.protocol import Minimise, Npt, Nvt, Protocol
 
@@ -99,7 +99,7 @@ def run_stage(plan: StagePlan, around: Surroundings) -> StageRecord:
     directory.mkdir(parents=True, exist_ok=True)
     attempts = _read_attempts(directory)
     last = plan.first_step + around.protocol.stage_steps(plan.stage)
-    if not _is_done(directory, attempts, plan, last):
+    if not _is_done(_record(plan, around, attempts), around.protocol.trajectory_every_steps):
         attempt = _next_attempt(plan, attempts)
         attempts.append(attempt)
         script = directory / f"in.{attempt.number}.lammps"
@@ -136,28 +136,35 @@ def run_stage(plan: StagePlan, around: Surroundings) -> StageRecord:
         _write_state(directory, attempts, complete=True)
         for path in directory.glob("[0-9]*.restart"):
             path.unlink()
+    return _record(plan, around, attempts)
+
+
+def _record(plan: StagePlan, around: Surroundings, attempts: list[Attempt]) -> StageRecord:
     return StageRecord(
         name=plan.stage.name,
         ensemble=plan.stage.kind,
         purpose=plan.stage.purpose if plan.stage.kind == "nvt" else "equilibration",
-        directory=directory,
+        directory=plan.directory,
         first_step=plan.first_step,
-        last_step=last,
+        last_step=plan.first_step + around.protocol.stage_steps(plan.stage),
         attempts=tuple(attempts),
     )
 
 
-def _is_done(directory: Path, attempts: list[Attempt], plan: StagePlan, last: int) -> bool:
-    """A stage is done if its state says so and its result is what was recorded."""
-    if not attempts:
+def _is_done(record: StageRecord, every_steps: int) -> bool:
+    """A stage is done if its state says so and all that it left is still there."""
+    if not record.attempts:
         return False
+    directory = record.directory
     state = read_json(directory / STATE)
-    final = directory / "final.restart"
+    needed = [directory / "final.restart", directory / "final.dump"]
+    if record.ensemble != "minimise":
+        needed += [directory / attempt.log for attempt in record.attempts[-1:]]
+        needed += [directory / segment["file"] for segment in segments(record, every_steps)]
     return bool(
         state["complete"]
-        and final.is_file()
-        and state["final_restart_sha256"] == fingerprint(final)
-        and (directory / "final.dump").is_file()
+        and all(path.is_file() for path in needed)
+        and state["final_restart_sha256"] == fingerprint(directory / "final.restart")
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from analysis.runs import open_run
 from mlip.cli import main
 from mlip.engines.lammps import explain
 from mlip.engines.lammps_output import restart_is_whole
-from mlip.manifest import read_manifest
+from mlip.manifest import read_manifest, relative, write_manifest
 from mlip.md.records import StageRecord, segments
 from mlip.md.script import Attempt
 
@@ -116,6 +117,26 @@ def test_kill_during_production_loses_and_doubles_nothing(md_command, tmp_path, 
     # A doubled frame would not move at all; a wrong cell image would jump by 6 Å or more.
     assert (jumps.max(axis=1) > 0).all()
     assert jumps.max() < 2.0
+
+
+def test_a_lost_trajectory_segment_is_made_again(md_command, tiny_run, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(tiny_run, out, ignore=shutil.ignore_patterns("lock"))
+    segment = out / "stages" / "02_produce" / "segment.1.dcd"
+    segment.unlink()
+    manifest = read_manifest(out)
+    command = md_command(out=out)
+    # The copy lies elsewhere: its inputs are the same files under other relative names.
+    manifest.inputs = {
+        relative(Path(command[at]), out): value
+        for at, value in zip((3, 5), manifest.inputs.values(), strict=True)
+    }
+    write_manifest(out, manifest)
+    assert main(command) == 0
+    assert open_run(out).n_frames == 31
+    assert not segment.exists()
+    equilibrate = json.loads((out / "stages" / "01_equilibrate" / "stage.json").read_text())
+    assert len(equilibrate["attempts"]) == 1
 
 
 def test_a_torn_restart_is_passed_over(tiny_run, tmp_path):
