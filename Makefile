@@ -49,14 +49,18 @@ demo: install
 	$(MLIP) report $(DEMO)/set $(DEMO)/model $(DEMO)/structure $(DEMO)/run $(DEMO)/analysis --out $(DEMO)/report
 
 train: install
-	@test -d $(SET) || $(MLIP) ingest training_data/recipes/demo_ingest.yml --out $(SET)
+ifeq ($(RECIPE),training_data/recipes/demo_train.yml)
+	$(MLIP) ingest training_data/recipes/demo_ingest.yml --out $(DEMO)/set
+endif
 	$(MLIP) train $(RECIPE) --out $(MODEL)
 
 validate: install
 	$(MLIP) validate $(MODEL) --data $(SET)
 
 md: install
-	@test -d $(STRUCTURE) || $(MLIP) build beta-Li3PS4 --supercell 2x2x2 --out $(STRUCTURE)
+ifeq ($(STRUCTURE),$(DEMO)/structure)
+	$(MLIP) build beta-Li3PS4 --supercell 2x2x2 --out $(STRUCTURE)
+endif
 	$(MLIP) md $(PROTOCOL) --model $(MODEL) --structure $(STRUCTURE) --out $(RUN)
 
 analyse: install
