@@ -52,6 +52,7 @@ def first_shell(pair: PairDistribution, *, curve: str = "") -> list[Quantity]:
         if math.isfinite(minimum)
         else no_peak or f"g(r) has no minimum after the first peak up to {pair.r_angstrom[-1]:.2f}"
     )
+    bin_angstrom = float(pair.edges_angstrom[1] - pair.edges_angstrom[0])
     source = f"g(r) smoothed by {SMOOTHING_ANGSTROM} Angstrom, {pair.n_frames} frames"
     results = [
         _quantity(
@@ -62,6 +63,7 @@ def first_shell(pair: PairDistribution, *, curve: str = "") -> list[Quantity]:
             no_peak,
             source,
             curve,
+            resolution=bin_angstrom,
         ),
         _quantity(
             f"rdf_first_minimum_{pair.label}",
@@ -71,6 +73,7 @@ def first_shell(pair: PairDistribution, *, curve: str = "") -> list[Quantity]:
             no_minimum,
             source,
             curve,
+            resolution=bin_angstrom,
         ),
     ]
     for label, cn, blocks in directions:
@@ -154,7 +157,15 @@ def find_first_shell(
 
 
 def _quantity(
-    name: str, value: float, unit: str, blocks: FloatArray, failure: str, source: str, curve: str
+    name: str,
+    value: float,
+    unit: str,
+    blocks: FloatArray,
+    failure: str,
+    source: str,
+    curve: str,
+    *,
+    resolution: float = 0.0,
 ) -> Quantity:
     if failure:
         return Quantity(
@@ -162,7 +173,9 @@ def _quantity(
         )
     low = high = math.nan
     if len(blocks) > 1 and np.isfinite(blocks).all():
-        half = stats.t.ppf(0.5 + 0.5 * LEVEL, len(blocks) - 1) * stats.sem(blocks)
+        scatter = float(stats.t.ppf(0.5 + 0.5 * LEVEL, len(blocks) - 1) * stats.sem(blocks))
+        # Blocks that agree to the bin say no more than the bin.
+        half = max(scatter, 0.5 * resolution)
         low, high = value - half, value + half
         source += f", error from {len(blocks)} blocks"
     else:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlip.manifest import Manifest
 
+# A list of sentences is read line by line, a list of numbers along the line.
+LONG = 30
+
 
 def perform(
     plan: Callable[[], list[str]],
@@ -63,6 +66,9 @@ def table(summary: dict[str, Any], indent: str = "  ") -> list[str]:
         if isinstance(value, dict):
             lines.append(f"{indent}{key}:")
             lines += table(value, indent + "  ")
+        elif isinstance(value, list) and any(len(str(item)) > LONG for item in value):
+            lines.append(f"{indent}{key}:")
+            lines += [f"{indent}  {item}" for item in value]
         elif isinstance(value, list):
             lines.append(f"{indent}{key}: {', '.join(map(_shown, value)) or 'none'}")
         else:

@@ -51,6 +51,9 @@ QUANTITIES = {
     "activation_energy": "Activation energy",
     "number_density": "Number density",
     "net_hops": "Net hops",
+    "framework_mean_squared_displacement": "Mean squared displacement of the framework",
+    "diffusion_coefficient_hop_bound": "Diffusion coefficient, bound from hops",
+    "diffusion_coefficient_msd_bound": "Diffusion coefficient, bound from the MSD",
     "coordination_number": "Coordination number",
     "rdf_first_peak": "First peak of g(r)",
     "rdf_first_minimum": "First minimum of g(r)",
@@ -108,7 +111,7 @@ def key_text(key: str) -> str:
 
 def quantity_name(name: str) -> str:
     """Return the name of a quantity as words: ``diffusion_coefficient_Li`` and others."""
-    for start, words in QUANTITIES.items():
+    for start, words in sorted(QUANTITIES.items(), key=lambda item: -len(item[0])):
         if name == start:
             return words
         if name.startswith(start + "_"):

@@ -66,8 +66,8 @@ def moving_framework(sources: Sequence[Source]) -> list[str]:
             ):
                 found.append(
                     f"{source.name}: the framework moves, {number_text(quantity.value)} Å² "
-                    f"({quantity.reason}). This is a melt or a decomposition, not ion transport "
-                    "in a solid."
+                    f"({quantity.reason}). It does not stay on its sites: a melt, a "
+                    "decomposition or a soft potential, not ion transport in a solid."
                 )
     return found
 
