@@ -58,9 +58,21 @@ VerboseOption = Annotated[
 @dataclass
 class _State:
     verbose: bool = False
+    verify: bool = False
 
 
 _state = _State()
+
+
+@app.callback()
+def common(
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Hash finished outputs; make damaged ones again."),
+    ] = False,
+) -> None:
+    """Keep what holds for every verb."""
+    _state.verify = verify
 
 
 @app.command()
@@ -98,6 +110,7 @@ def ingest(
         out,
         dry_run=dry_run,
         as_json=as_json,
+        verify=_state.verify,
     )
 
 
@@ -128,6 +141,7 @@ def train(
         out,
         dry_run=dry_run,
         as_json=as_json,
+        verify=_state.verify,
     )
 
 
@@ -160,6 +174,7 @@ def validate(
         out or model / "validation",
         dry_run=dry_run,
         as_json=as_json,
+        verify=_state.verify,
     )
 
 
@@ -189,6 +204,7 @@ def label(
         out,
         dry_run=dry_run,
         as_json=as_json,
+        verify=_state.verify,
     )
 
 
@@ -229,6 +245,7 @@ def build(
         out,
         dry_run=dry_run,
         as_json=as_json,
+        verify=_state.verify,
     )
 
 
@@ -269,6 +286,7 @@ def md(
         out,
         dry_run=dry_run,
         as_json=as_json,
+        verify=_state.verify,
     )
 
 
@@ -296,6 +314,7 @@ def analyse(
         out,
         dry_run=dry_run,
         as_json=as_json,
+        verify=_state.verify,
     )
 
 
@@ -320,6 +339,7 @@ def report(
         out,
         dry_run=dry_run,
         as_json=as_json,
+        verify=_state.verify,
     )
 
 

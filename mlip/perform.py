@@ -21,6 +21,7 @@ def perform(
     *,
     dry_run: bool,
     as_json: bool,
+    verify: bool = False,
 ) -> None:
     """Print the plan of a verb, or do its work and print the summary, on standard output.
 
@@ -32,11 +33,18 @@ def perform(
         Directory that the work fills.
     dry_run, as_json : bool
         See the options of the same names.
+    verify : bool
+        Compare the hash of every output with the manifest first; a damaged one is made again.
     """
     if dry_run:
         lines = plan()
         print(json.dumps({"plan": lines}, indent=2) if as_json else "\n".join(lines))
         return
+    if verify:
+        from mlip.execution.progress import tell
+        from mlip.workspace import set_damaged_aside
+
+        set_damaged_aside(out, tell)
     before = finished_at(out)
     manifest = work()
     if as_json:

@@ -151,6 +151,30 @@ def open_workspace(
             write_manifest(directory, manifest)
 
 
+def set_damaged_aside(directory: Path, notice: Callable[[str], None]) -> list[str]:
+    """Rename the outputs of a directory whose hash is not the recorded one.
+
+    They then count as missing, and the same command makes them again.
+
+    Returns
+    -------
+    list of str
+        Their names, relative to `directory`; empty also where there is no manifest yet.
+    """
+    if not (directory / NAME).is_file():
+        return []
+    damaged = [
+        name
+        for name in missing_outputs(directory, read_manifest(directory), verify=True)
+        if (directory / name).is_file()
+    ]
+    for name in damaged:
+        path = directory / name
+        path.rename(path.with_name(f"{path.name}.damaged"))
+        notice(f"{path}: not what was written; moved to {path.name}.damaged and made again.")
+    return damaged
+
+
 def _existing(directory: Path) -> Manifest | None:
     if not directory.exists():
         return None

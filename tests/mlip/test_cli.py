@@ -74,6 +74,24 @@ def test_json_is_all_that_is_on_stdout(tmp_path, capsys):
     assert summary["density_g_cm3"] == pytest.approx(1.934, abs=0.002)
 
 
+def test_verify_makes_a_silently_damaged_file_again(tmp_path, capsys):
+    out = tmp_path / "structure"
+    command = ["build", "gamma-Li3PS4", "--out", str(out)]
+    assert main(command) == 0
+    path = out / "structure.data"
+    good = path.read_bytes()
+    path.write_bytes(good.replace(b"1", b"7"))
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert main(["--verify", *command]) == 0
+    assert "nothing to do" not in capsys.readouterr().out
+    assert path.read_bytes() == good
+    assert (out / "structure.data.damaged").is_file()
+    assert main(["--verify", *command]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "command",
     [
