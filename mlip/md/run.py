@@ -226,7 +226,6 @@ def _run_stages(
     for n, stage in enumerate(protocol.stages):
         dynamic = stage.kind != "minimise"
         plan = StagePlan(
-            number=n,
             stage=stage,
             directory=out / "stages" / f"{n:02d}_{stage.name}",
             first_step=step,

@@ -34,8 +34,6 @@ class StagePlan:
 
     Attributes
     ----------
-    number : int
-        Position in the protocol, from 0.
     stage : Minimise, Npt or Nvt
     directory : Path
     first_step : int
@@ -48,7 +46,6 @@ class StagePlan:
         Bring the cell to this one at its start.
     """
 
-    number: int
     stage: Minimise | Npt | Nvt
     directory: Path
     first_step: int
