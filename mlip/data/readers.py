@@ -16,6 +16,7 @@ from mlip.errors import DataError, TypeMapError
 from mlip.recipes.base import resolve
 from mlip.recipes.ingest import Source
 
+VIRIAL_OF_LABELS = "stress of a single point of mlip label, which has no kinetic part"
 NPY_REQUIRED = ("coord", "force", "energy", "box")
 
 
@@ -71,9 +72,35 @@ def read_extxyz(path: Path, timestep_fs: float | None = None) -> list[Frames]:
                 steps=index,
                 times_ps=None if timestep_fs is None else index * timestep_fs * 1e-3,
                 files=(path,),
+                level=_level(chosen, members, path),
+                virial_origin=VIRIAL_OF_LABELS if _from_labels(chosen) else "",
+                unconverged=0 if _from_labels(chosen) else None,
             )
         )
     return read
+
+
+def _from_labels(images: list[ase.Atoms]) -> bool:
+    return all("dft_level" in atoms.info for atoms in images)
+
+
+def _level(images: list[ase.Atoms], members: list[int], path: Path) -> dict[str, str]:
+    """Return the level that `mlip label` writes with each frame; empty for other files.
+
+    Raises
+    ------
+    DataError
+        If frames are of different levels.
+    """
+    levels = [dict(atoms.info.get("dft_level", {})) for atoms in images]
+    for number, level in zip(members, levels, strict=True):
+        if level != levels[0]:
+            keys = sorted(k for k in {*level, *levels[0]} if level.get(k) != levels[0].get(k))
+            raise DataError(
+                f"{path}: frame {number} is of another level than frame {members[0]} "
+                f"({', '.join(keys)}). Split the file by level."
+            )
+    return {str(key): str(value) for key, value in levels[0].items()}
 
 
 def read_deepmd(path: Path, timestep_fs: float | None = None) -> list[Frames]:

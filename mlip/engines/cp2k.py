@@ -7,10 +7,15 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
+
+from mlip.engines.cp2k_output import ended, read_scf, read_single_point
 from mlip.engines.executables import command
+from mlip.engines.single_point import Failed, SinglePoint
 from mlip.errors import EngineError
-from mlip.execution.job import Job, Progress, Resources
+from mlip.execution.job import Job, Outcome, Resources
 
 COMMAND_VARIABLE = "LIPS_MLIP_CP2K"
 LAUNCHER_VARIABLE = "LIPS_MLIP_CP2K_MPIEXEC"
@@ -25,6 +30,7 @@ MPI_FLAVOURS: dict[str, str] = {
 }
 LAUNCHERS = ("mpirun.openmpi", "mpiexec.openmpi", "mpiexec.mpich", "mpiexec.hydra")
 
+# Pattern, remedy: what is wrong with the machine or the recipe, so that every frame fails.
 FAILURES: tuple[tuple[str, str], ...] = (
     (
         r"not enough slots available",
@@ -40,6 +46,12 @@ FAILURES: tuple[tuple[str, str], ...] = (
         r"was not\s+found in the (?:potential|basis set) file",
         "The species table names what this CP2K does not have: correct `species` in the recipe.",
     ),
+    (r"Cannot open file|could not find|not find the file|does not exist", "A file is missing."),
+)
+# What a hopeless structure or density makes of the same program: another method may cope.
+FRAME_FAILURES = (
+    r"Cholesky|not positive definite|singular|NaN|eigensolver|diagonalization|"
+    r"Lapack|linear depend|Bad condition"
 )
 
 
@@ -130,12 +142,51 @@ def single_point_job(name: str, directory: Path, resources: Resources) -> Job:
     )
 
 
-def scf_progress(directory: Path, done: int, total: int) -> Progress:
-    """Return labels done of all, with the SCF step of the one that runs."""
+def read_result(
+    job: Job, outcome: Outcome | None, atoms: int, volume_angstrom3: float
+) -> SinglePoint | Failed:
+    """Return what a finished `single_point_job` found, or why it found nothing.
+
+    Parameters
+    ----------
+    job : Job
+    outcome : Outcome or None
+        None if the calculation had ended in an earlier call.
+    atoms : int
+    volume_angstrom3 : float
+    """
+    text = job.log.read_text(errors="replace") if job.log.is_file() else ""
+    scf = read_scf(text)
+    failure = outcome.failure if outcome is not None else ""
+    if scf.iterations and not scf.converged and re.search(r"NOT converged|FAILED", text):
+        said = f"{job.name}: the SCF did not converge in {scf.iterations} steps."
+        return Failed("unconverged", said, scf.iterations)
+    if failure or not ended(text):
+        said = abort_message(text)
+        blamed = bool(said) and re.search(FRAME_FAILURES, said, re.IGNORECASE) is not None
+        cause: Literal["aborted", "environment"] = "aborted" if blamed else "environment"
+        return Failed(cause, failure or f"{job.name}: cut off. Log: {job.log}", scf.iterations)
+    try:
+        point = read_single_point(text, atoms, volume_angstrom3)
+    except EngineError as error:
+        return Failed("environment", f"{job.name}: {error}\n  Log: {job.log}", scf.iterations)
+    if not np.isfinite(point.forces).all() or not np.isfinite(point.energy_ev):
+        return Failed("aborted", f"{job.name}: a force is not finite.", scf.iterations)
+    if point.ranks != job.resources.ranks and outcome is not None:
+        return Failed(
+            "environment",
+            f"{job.name}: {point.ranks} ranks worked together instead of {job.resources.ranks}: "
+            f"the launcher {job.argv[0]} is not the one of this CP2K. Set {LAUNCHER_VARIABLE}, or "
+            "--set execution.ranks=1.",
+        )
+    return point
+
+
+def scf_step(directory: Path) -> str:
+    """Return the SCF step that a running calculation is at, in words."""
     path = directory / OUTPUT
-    text = path.read_text(errors="replace") if path.is_file() else ""
-    steps = len(re.findall(r"^ +\d+ OT ", text, re.MULTILINE))
-    return Progress(done, total, "frame", f"SCF step {steps}" if steps else "")
+    steps = read_scf(path.read_text(errors="replace")).iterations if path.is_file() else 0
+    return f"SCF step {steps}" if steps else ""
 
 
 def explain(tail: str) -> str:

@@ -1,8 +1,8 @@
-"""The CP2K input of a single point, and which basis and potential an element gets."""
+"""The CP2K input of a single point: settings, ways to self-consistency, basis sets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from mlip.errors import InputError
 from mlip.recipes.base import read_yaml
-from mlip.recipes.label import LabelRecipe, Species
+from mlip.recipes.label import Cp2kLevel, Species
 
 SPECIES_TABLE = Path(__file__).with_name("cp2k_species.yaml")
 
 
-def species_of(recipe: LabelRecipe, elements: Sequence[str]) -> dict[str, Species]:
+def species_of(level: Cp2kLevel, elements: Sequence[str]) -> dict[str, Species]:
     """Return basis and potential of each element: the recipe's entry, else the table's.
 
     Raises
@@ -27,41 +27,81 @@ def species_of(recipe: LabelRecipe, elements: Sequence[str]) -> dict[str, Specie
         element: Species.model_validate(entry)
         for element, entry in read_yaml(SPECIES_TABLE).items()
     }
-    known = {**table, **recipe.species}
+    known = {**table, **level.species}
     unknown = sorted(set(elements) - set(known))
     if unknown:
         raise InputError(
             f"No basis and potential for {', '.join(unknown)}; known: {', '.join(sorted(known))}. "
-            f"Add to the recipe, with names from {recipe.basis_set_file} and "
-            f"{recipe.potential_file} of CP2K: species: "
+            f"Add to the level in the recipe, with names from {level.basis_set_file} and "
+            f"{level.potential_file} of CP2K: species: "
             f"{{{unknown[0]}: {{basis: DZVP-MOLOPT-SR-GTH, potential: GTH-PBE-q<N>}}}}"
         )
     return {element: known[element] for element in sorted(set(elements))}
 
 
+def level_in_words(level: Cp2kLevel, elements: Sequence[str]) -> dict[str, str]:
+    """Return the level setting by setting, under the names that ingest reads from an input."""
+    words = {
+        "code": "CP2K",
+        "functional": level.functional,
+        "dispersion": f"DFT{level.dispersion}" if level.dispersion != "none" else "none",
+        "cutoff_rydberg": f"{level.cutoff_rydberg:g}",
+        "rel_cutoff_rydberg": f"{level.rel_cutoff_rydberg:g}",
+        "eps_scf": f"{level.eps_scf:g}",
+        "eps_default": f"{level.eps_default:g}",
+        "smearing": "none",
+        "kpoints": "MONKHORST-PACK " + " ".join(map(str, level.kpoints))
+        if level.kpoints
+        else "Gamma",
+        "spin_polarised": "False",
+    }
+    if level.dispersion != "none":
+        words["dispersion_cutoff"] = f"{level.dispersion_cutoff_angstrom:g}"
+    for element, entry in species_of(level, elements).items():
+        words[f"basis {element}"] = entry.basis.upper()
+        words[f"potential {element}"] = entry.potential.upper()
+    return words
+
+
+def scf_methods(level: Cp2kLevel) -> tuple[str, ...]:
+    """Return the ways to self-consistency in the order in which they are tried.
+
+    All reach the same minimum of the same functional; a second way is tried where the first
+    does not converge.
+    """
+    return (DIAGONALISE, DAMP) if level.kpoints else (DIAGONALISE, MINIMISE)
+
+
 def single_point_input(
-    recipe: LabelRecipe,
+    level: Cp2kLevel,
     symbols: Sequence[str],
     positions: NDArray[np.float64],
     cell: NDArray[np.float64],
+    *,
+    method: str,
+    max_scf: int,
 ) -> str:
     """Return the input of one energy, force and stress calculation, coordinates included.
 
     Parameters
     ----------
-    recipe : LabelRecipe
+    level : Cp2kLevel
     symbols : sequence of str, length N
     positions : ndarray, shape (N, 3)
         In Å.
     cell : ndarray, shape (3, 3)
         Cell vectors as rows, in Å.
+    method : str
+        One of `scf_methods`.
+    max_scf : int
+        Steps after which the first method gives up; the others have five times as many.
 
     Raises
     ------
     InputError
         If an element has no basis or potential.
     """
-    kinds = species_of(recipe, symbols)
+    kinds = species_of(level, symbols)
     lines = [
         "&GLOBAL",
         "  PROJECT label",
@@ -71,7 +111,7 @@ def single_point_input(
         "&FORCE_EVAL",
         "  METHOD Quickstep",
         "  STRESS_TENSOR ANALYTICAL",
-        *_dft(recipe),
+        *_dft(level, method, max_scf),
         "  &SUBSYS",
         "    &CELL",
         *(f"      {name} {_triple(row)}" for name, row in zip("ABC", cell, strict=True)),
@@ -105,38 +145,112 @@ def _triple(row: NDArray[np.float64]) -> str:
     return " ".join(f"{value:18.12f}" for value in row)
 
 
-def _dft(recipe: LabelRecipe) -> list[str]:
+def _dft(level: Cp2kLevel, method: str, max_scf: int) -> list[str]:
+    kpoints: tuple[str, ...] = ()
+    if level.kpoints:
+        mesh = " ".join(map(str, level.kpoints))
+        kpoints = ("    &KPOINTS", f"      SCHEME MONKHORST-PACK {mesh}", "    &END KPOINTS")
     return [
         "  &DFT",
-        f"    BASIS_SET_FILE_NAME {recipe.basis_set_file}",
-        f"    POTENTIAL_FILE_NAME {recipe.potential_file}",
+        f"    BASIS_SET_FILE_NAME {level.basis_set_file}",
+        f"    POTENTIAL_FILE_NAME {level.potential_file}",
         "    &MGRID",
-        f"      CUTOFF {recipe.cutoff_rydberg:g}",
-        f"      REL_CUTOFF {recipe.rel_cutoff_rydberg:g}",
+        f"      CUTOFF {level.cutoff_rydberg:g}",
+        f"      REL_CUTOFF {level.rel_cutoff_rydberg:g}",
         "    &END MGRID",
         "    &QS",
-        f"      EPS_DEFAULT {recipe.eps_default:.3E}",
+        f"      EPS_DEFAULT {level.eps_default:.3E}",
         "    &END QS",
+        *kpoints,
         "    &SCF",
+        # Orbitals of another frame are no better start than atoms: 17 steps against 16.
         "      SCF_GUESS ATOMIC",
-        f"      EPS_SCF {recipe.eps_scf:.3E}",
-        f"      MAX_SCF {recipe.max_scf}",
-        "      &OT",
-        "        MINIMIZER DIIS",
-        "        PRECONDITIONER FULL_ALL",
-        f"        ENERGY_GAP {recipe.energy_gap_hartree:g}",
-        "      &END OT",
-        "      &OUTER_SCF",
-        f"        EPS_SCF {recipe.eps_scf:.3E}",
-        f"        MAX_SCF {recipe.max_outer_scf}",
-        "      &END OUTER_SCF",
+        f"      EPS_SCF {level.eps_scf:.3E}",
+        *METHODS[method](level, max_scf),
         "      &PRINT",
         "        &RESTART OFF",
         "        &END RESTART",
         "      &END PRINT",
         "    &END SCF",
-        *_exchange_correlation(recipe),
-        # One empty orbital is enough for the gap; no cube is written.
+        *_exchange_correlation(level),
+        *_gap(level),
+        "  &END DFT",
+    ]
+
+
+def _diagonalise(level: Cp2kLevel, max_scf: int) -> list[str]:
+    return _mixing(max_scf, ["METHOD BROYDEN_MIXING", "ALPHA 0.4", "NBROYDEN 8"])
+
+
+def _damp(level: Cp2kLevel, max_scf: int) -> list[str]:
+    return _mixing(5 * max_scf, ["METHOD DIRECT_P_MIXING", "ALPHA 0.15"])
+
+
+def _mixing(max_scf: int, mixing: list[str]) -> list[str]:
+    return [
+        f"      MAX_SCF {max_scf}",
+        "      &DIAGONALIZATION",
+        "        ALGORITHM STANDARD",
+        "      &END DIAGONALIZATION",
+        "      &MIXING",
+        *(f"        {line}" for line in mixing),
+        "      &END MIXING",
+    ]
+
+
+def _minimise(level: Cp2kLevel, max_scf: int) -> list[str]:
+    inner = min(20, max_scf)
+    # The preconditioner is made anew at every outer step. Below the true gap (hartree) its
+    # estimate is safe.
+    return [
+        f"      MAX_SCF {inner}",
+        "      &OT",
+        "        MINIMIZER DIIS",
+        "        PRECONDITIONER FULL_ALL",
+        "        ENERGY_GAP 0.08",
+        "      &END OT",
+        "      &OUTER_SCF",
+        f"        EPS_SCF {level.eps_scf:.3E}",
+        f"        MAX_SCF {max(1, 5 * max_scf // inner)}",
+        "      &END OUTER_SCF",
+    ]
+
+
+DIAGONALISE, MINIMISE, DAMP = (
+    "diagonalisation, Broyden mixing",
+    "orbital transformation, DIIS",
+    "diagonalisation, damped mixing",
+)
+METHODS: dict[str, Callable[[Cp2kLevel, int], list[str]]] = {
+    DIAGONALISE: _diagonalise,
+    MINIMISE: _minimise,
+    DAMP: _damp,
+}
+
+
+def _exchange_correlation(level: Cp2kLevel) -> list[str]:
+    functional = [f"      &XC_FUNCTIONAL {level.functional}", "      &END XC_FUNCTIONAL"]
+    dispersion = [
+        "      &VDW_POTENTIAL",
+        "        POTENTIAL_TYPE PAIR_POTENTIAL",
+        "        &PAIR_POTENTIAL",
+        f"          TYPE DFT{level.dispersion}",
+        f"          REFERENCE_FUNCTIONAL {level.functional}",
+        "          PARAMETER_FILE_NAME dftd3.dat",
+        f"          R_CUTOFF {level.dispersion_cutoff_angstrom:g}",
+        "        &END PAIR_POTENTIAL",
+        "      &END VDW_POTENTIAL",
+    ]
+    if level.dispersion == "none":
+        dispersion = []
+    return ["    &XC", *functional, *dispersion, "    &END XC"]
+
+
+def _gap(level: Cp2kLevel) -> list[str]:
+    """Print the gap, from one empty orbital and without cubes; CP2K does so at Gamma only."""
+    if level.kpoints:
+        return []
+    return [
         "    &PRINT",
         "      &MO_CUBES",
         "        NHOMO 1",
@@ -144,23 +258,4 @@ def _dft(recipe: LabelRecipe) -> list[str]:
         "        WRITE_CUBE .FALSE.",
         "      &END MO_CUBES",
         "    &END PRINT",
-        "  &END DFT",
     ]
-
-
-def _exchange_correlation(recipe: LabelRecipe) -> list[str]:
-    functional = [f"      &XC_FUNCTIONAL {recipe.functional}", "      &END XC_FUNCTIONAL"]
-    dispersion = [
-        "      &VDW_POTENTIAL",
-        "        POTENTIAL_TYPE PAIR_POTENTIAL",
-        "        &PAIR_POTENTIAL",
-        f"          TYPE DFT{recipe.dispersion}",
-        f"          REFERENCE_FUNCTIONAL {recipe.functional}",
-        "          PARAMETER_FILE_NAME dftd3.dat",
-        f"          R_CUTOFF {recipe.dispersion_cutoff_angstrom:g}",
-        "        &END PAIR_POTENTIAL",
-        "      &END VDW_POTENTIAL",
-    ]
-    if recipe.dispersion == "none":
-        dispersion = []
-    return ["    &XC", *functional, *dispersion, "    &END XC"]

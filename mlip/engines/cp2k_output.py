@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mlip.engines.single_point import SinglePoint
 from mlip.errors import EngineError
 
 # CODATA 2018
@@ -18,6 +19,8 @@ EV_PER_ANGSTROM3 = {
     "kbar": 1.0 / 1602.1766339999998,
     "bar": 1.0 / 1.6021766339999998e6,
 }
+# Step, method ('OT DIIS', 'Broy./Diag.'), step size, time, convergence, energy, change.
+SCF_STEP = re.compile(r"^ +\d+ [A-Z]\S*(?: \S+)? +\d\.\d+E[+-]\d+ +\d+\.\d+ ", re.MULTILINE)
 NUMBER = r"[-+]?\d+\.\d*(?:[EeDd][-+]?\d+)?"
 
 
@@ -36,36 +39,6 @@ class Scf:
     iterations: int
 
 
-@dataclass(frozen=True)
-class SinglePoint:
-    """A converged single point of N atoms.
-
-    Attributes
-    ----------
-    energy_ev : float
-        Total energy, eV.
-    forces : ndarray, shape (N, 3)
-        In eV/Å.
-    virial : ndarray, shape (3, 3)
-        In eV, potential part, DeePMD sign: pressure = trace / 3V.
-    gap_ev : float
-        From the highest occupied to the lowest empty orbital; NaN if not printed.
-    scf : Scf
-    version : str
-        Of CP2K.
-    ranks : int
-        MPI ranks that worked together.
-    """
-
-    energy_ev: float
-    forces: NDArray[np.float64]
-    virial: NDArray[np.float64]
-    gap_ev: float
-    scf: Scf
-    version: str
-    ranks: int
-
-
 def ended(text: str) -> bool:
     """Return whether the program reached its end."""
     return "PROGRAM ENDED AT" in text
@@ -77,7 +50,7 @@ def read_scf(text: str) -> Scf:
     Newer versions stop at an SCF that did not converge, older ones go on with a warning:
     both count as not converged.
     """
-    steps = len(re.findall(r"^ +\d+ OT ", text, re.MULTILINE))
+    steps = len(SCF_STEP.findall(text))
     failed = re.search(r"SCF run NOT converged|outer SCF loop FAILED", text) is not None
     succeeded = re.search(r"outer SCF loop converged|\*\*\* SCF run converged", text) is not None
     return Scf(converged=succeeded and not failed, iterations=steps)
@@ -121,7 +94,7 @@ def read_single_point(text: str, atoms: int, volume_angstrom3: float) -> SingleP
         forces=_forces(text, atoms) * (EV_PER_HARTREE / ANGSTROM_PER_BOHR),
         virial=_pressure(text) * volume_angstrom3,
         gap_ev=float(gap.group(1)) if gap else float("nan"),
-        scf=scf,
+        iterations=scf.iterations,
         version=version.group(1).strip() if version else "unknown",
         ranks=int(ranks.group(1)) if ranks else 1,
     )

@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,13 @@ def visible_gpus() -> tuple[int, ...]:
     return tuple(int(part) for part in chosen if part.isdigit() and int(part) in present)
 
 
-def run_jobs(jobs: Sequence[Job], token: str, *, show: Reporter | None = None) -> list[Outcome]:
+def run_jobs(
+    jobs: Sequence[Job],
+    token: str,
+    *,
+    show: Reporter | None = None,
+    ended: Callable[[Job, Outcome], Job | None] | None = None,
+) -> list[Outcome]:
     """Run jobs to their end; one that fails does not stop the others.
 
     Parameters
@@ -74,11 +80,14 @@ def run_jobs(jobs: Sequence[Job], token: str, *, show: Reporter | None = None) -
         Lock token of the directory that they work for.
     show : Reporter, optional
         Where progress goes; standard error by default.
+    ended : callable, optional
+        Called as each job ends; a job that it returns is run next. An error that it raises
+        ends the other jobs.
 
     Returns
     -------
     list of Outcome
-        In the order of `jobs`.
+        In the order of `jobs`, without those that `ended` added.
 
     Raises
     ------
@@ -87,7 +96,7 @@ def run_jobs(jobs: Sequence[Job], token: str, *, show: Reporter | None = None) -
     """
     if show is None:
         with reporter() as default:
-            return run_jobs(jobs, token, show=default)
+            return run_jobs(jobs, token, show=default, ended=ended)
     waiting = list(jobs)
     running: list[_Running] = []
     outcomes: dict[str, Outcome] = {}
@@ -112,6 +121,8 @@ def run_jobs(jobs: Sequence[Job], token: str, *, show: Reporter | None = None) -
                     if entry.process.poll() is not None:
                         running.remove(entry)
                         outcomes[entry.job.name] = _outcome(entry)
+                        if ended and (more := ended(entry.job, outcomes[entry.job.name])):
+                            waiting.insert(0, more)
     except KeyboardInterrupt as error:
         for entry in running:
             _signal_group(entry.process, signal.SIGTERM)

@@ -15,8 +15,8 @@ import numpy as np
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
-from mlip.engines.cp2k_input import species_of
 from mlip.errors import DataError, InputError
+from mlip.labelling.calculators import numbers_depend_on
 from mlip.recipes.label import LabelRecipe
 
 # Nothing bound is closer; nearer atoms are a fault of the structure (H2: 0.74 Å).
@@ -82,28 +82,6 @@ def read_frames(structures: Sequence[Path]) -> list[Frame]:
     return frames
 
 
-def check_electrons(recipe: LabelRecipe, frames: Sequence[Frame]) -> None:
-    """Refuse unknown elements and odd numbers of electrons, before anything starts.
-
-    Raises
-    ------
-    InputError
-        If an element has no basis or potential.
-    DataError
-        If a cell holds an odd number of electrons: closed shells need an even one.
-    """
-    elements = {symbol for frame in frames for symbol in frame.atoms.symbols}
-    kinds = species_of(recipe, sorted(elements))
-    for frame in frames:
-        electrons = sum(kinds[symbol].valence_electrons for symbol in frame.atoms.symbols)
-        if electrons % 2:
-            raise DataError(
-                f"{frame.name}: {frame.atoms.get_chemical_formula()} has {electrons} valence "
-                "electrons, an odd number; labels are neutral and closed-shell. Add or remove "
-                "an atom."
-            )
-
-
 def small_cells(frames: Sequence[Frame]) -> str:
     """Return a warning if cells are small for the Gamma point alone, else an empty text."""
     low = [
@@ -126,10 +104,8 @@ def frame_id(recipe: LabelRecipe, atoms: Atoms) -> str:
 
     Entries for elements that the structure does not hold do not count.
     """
-    kinds = species_of(recipe, list(atoms.symbols))
     content: dict[str, Any] = {
-        **recipe.settings(),
-        "species": {name: entry.expanded() for name, entry in kinds.items()},
+        "level": numbers_depend_on(recipe, list(atoms.symbols)),
         "numbers": atoms.numbers.tolist(),
         "cell": _digits(atoms.cell.array),
         "positions": _digits(atoms.positions),

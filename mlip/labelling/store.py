@@ -1,8 +1,8 @@
 """The store of labels: one directory for each, written whole or not at all.
 
-``labels/<id>/`` holds ``label.json``, the compressed input and output of CP2K, and the
-structure: ``label.extxyz`` with energy, forces and stress if the SCF converged, else
-``structure.extxyz`` without any, so that an unconverged frame cannot pass for a label.
+``labels/<id>/`` holds ``label.json``, the compressed input and output of the engine, and the
+structure: ``label.extxyz`` with energy, forces and stress if it converged, else
+``structure.extxyz`` without any, so that a failed frame cannot pass for a label.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import gzip
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -21,13 +21,37 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mlip.engines.cp2k_output import EV_PER_ANGSTROM3, SinglePoint
+from mlip.engines.single_point import SinglePoint
 from mlip.errors import DataError
 from mlip.files import read_json, replacing, write_json
 
 FOLDER = "labels"
 RECORD, LABEL, STRUCTURE = "label.json", "label.extxyz", "structure.extxyz"
-INPUT, OUTPUT = "input.inp.gz", "output.out.gz"
+GPA_PER_EV_ANGSTROM3 = 160.21766339999998  # CODATA 2018
+
+
+class Try(BaseModel):
+    """One way to a label that was tried.
+
+    Attributes
+    ----------
+    method : str
+    result : {'converged', 'unconverged', 'aborted'}
+    iterations : int
+        Steps to self-consistency.
+    seconds : float
+        Wall time; 0 if it ended in an earlier call.
+    message : str
+        Of a failure.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str
+    result: Literal["converged", "unconverged", "aborted"]
+    iterations: int
+    seconds: float
+    message: str = ""
 
 
 class Record(BaseModel):
@@ -37,31 +61,31 @@ class Record(BaseModel):
     ----------
     id : str
         Hash of structure and settings.
-    status : {'converged', 'unconverged'}
+    status : {'converged', 'unconverged', 'aborted'}
+        Of the last try.
     source, frame : str and int
         Where the structure came from, relative to the output directory.
     formula : str
-    scf_iterations : int
-    seconds, cores : float and int
-        Wall time, and processor cores that it took.
+    cores : int
+        Processor cores that it took.
+    tries : tuple of Try
     energy_ev, pressure_gpa, largest_force_ev_per_angstrom, gap_ev : float, optional
-        Absent if not converged; the gap also if CP2K printed none.
+        Absent if not converged; the gap also if the engine gave none.
     virial_ev : list of float, optional
         Row by row; potential part, DeePMD sign: pressure = trace / 3V.
     version : str, optional
-        Of CP2K.
+        Of the engine.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
-    status: Literal["converged", "unconverged"]
+    status: Literal["converged", "unconverged", "aborted"]
     source: str
     frame: int
     formula: str
-    scf_iterations: int
-    seconds: float
     cores: int
+    tries: tuple[Try, ...]
     energy_ev: float | None = None
     pressure_gpa: float | None = None
     largest_force_ev_per_angstrom: float | None = None
@@ -69,11 +93,21 @@ class Record(BaseModel):
     virial_ev: list[float] | None = None
     version: str | None = None
 
+    @property
+    def iterations(self) -> int:
+        """Return the steps of the last try."""
+        return self.tries[-1].iterations
+
+    @property
+    def seconds(self) -> float:
+        """Return the wall time of all tries."""
+        return sum(entry.seconds for entry in self.tries)
+
 
 def with_results(record: Record, atoms: Atoms, point: SinglePoint) -> Record:
     """Return the record of a converged label."""
     volume = abs(atoms.cell.volume)
-    pressure = np.trace(point.virial) / (3.0 * volume) / EV_PER_ANGSTROM3["GPa"]
+    pressure = np.trace(point.virial) / (3.0 * volume) * GPA_PER_EV_ANGSTROM3
     return record.model_copy(
         update={
             "energy_ev": point.energy_ev,
@@ -106,7 +140,14 @@ def stored(out: Path) -> dict[str, Record]:
     return records
 
 
-def add(out: Path, record: Record, atoms: Atoms, point: SinglePoint | None, work: Path) -> None:
+def add(
+    out: Path,
+    record: Record,
+    atoms: Atoms,
+    point: SinglePoint | None,
+    files: Mapping[str, Path],
+    level: Mapping[str, str],
+) -> None:
     """Put one label into the store by rename.
 
     Parameters
@@ -117,21 +158,25 @@ def add(out: Path, record: Record, atoms: Atoms, point: SinglePoint | None, work
     atoms : Atoms
         The structure.
     point : SinglePoint, optional
-        Absent if the SCF did not converge.
-    work : Path
-        Where ``input.inp`` and ``output.out`` lie.
+        Absent if no try converged.
+    files : mapping of str to Path
+        What is kept compressed, by its name in the store (without ``.gz``).
+    level : mapping of str to str
+        Level of theory in words, for the certificate of a set made from it.
     """
     target = out / FOLDER / record.id
     temporary = target.with_name(f".{record.id}.{os.getpid()}.tmp")
     for stale in (out / FOLDER).glob(f".{record.id}.*.tmp"):
         shutil.rmtree(stale)
     temporary.mkdir(parents=True)
-    for source, name in ((work / "input.inp", INPUT), (work / "output.out", OUTPUT)):
+    for name, source in files.items():
         # No time in the header: equal content gives equal files.
-        (temporary / name).write_bytes(gzip.compress(source.read_bytes(), mtime=0))
+        content = gzip.compress(source.read_bytes(), mtime=0)
+        (temporary / f"{name}.gz").write_bytes(content)
     labelled = atoms.copy()
     labelled.info |= {"label": record.id, "source": record.source, "frame": record.frame}
     if point is not None:
+        labelled.info["dft_level"] = dict(level)
         labelled.calc = SinglePointCalculator(
             labelled,
             energy=point.energy_ev,

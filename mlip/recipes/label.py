@@ -1,12 +1,14 @@
-"""Recipe of `mlip label`: the settings of the first-principles single points."""
+"""Recipe of `mlip label`: the level of theory, and how a label is computed."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, JsonValue, Tag
 
 from mlip.recipes.base import Recipe
+
+Mesh = Annotated[int, Field(ge=1, le=50)]
 
 
 class Species(Recipe):
@@ -30,69 +32,115 @@ class Species(Recipe):
         return int(self.potential.rpartition("-q")[2])
 
 
+class Cp2kLevel(Recipe):
+    """PBE with CP2K/Quickstep, neutral and closed-shell.
+
+    What each setting costs and what it does to forces, energies and pressure of Li-P-S is
+    measured in ``training_data/reference/dft_convergence.md``.
+
+    Keys
+    ----
+    functional : 'PBE'
+        Exchange and correlation.
+    dispersion : 'D3(BJ)', 'D3' or 'none'
+        Pair dispersion with Becke-Johnson damping (Grimme, doi:10.1002/jcc.21759) or with
+        zero damping (doi:10.1063/1.3382344).
+    dispersion_cutoff_angstrom : float
+        Range of the dispersion sum; the force is cut there.
+    cutoff_rydberg : float
+        Plane-wave cutoff of the finest grid.
+    rel_cutoff_rydberg : float
+        Cutoff of the grid level that a Gaussian is put on.
+    eps_scf : float
+        Convergence of the density matrix (or of the orbital gradient, where the orbitals are
+        minimised instead).
+    eps_default : float
+        Precision of overlap and grid sums.
+    kpoints : tuple of int, optional
+        Monkhorst-Pack mesh along a, b and c; the Gamma point alone by default.
+    basis_set_file, potential_file : str
+        CP2K data files.
+    species : dict
+        Further elements, or other entries for known ones.
+    """
+
+    engine: Literal["cp2k"] = "cp2k"
+    functional: Literal["PBE"] = "PBE"
+    dispersion: Literal["D3(BJ)", "D3", "none"] = "D3(BJ)"
+    dispersion_cutoff_angstrom: float = Field(default=15.0, gt=0, le=50)
+    cutoff_rydberg: float = Field(default=400.0, ge=50, le=5000)
+    rel_cutoff_rydberg: float = Field(default=50.0, ge=10, le=500)
+    eps_scf: float = Field(default=1.0e-5, gt=0, le=1e-3)
+    eps_default: float = Field(default=1.0e-11, gt=0, le=1e-6)
+    kpoints: tuple[Mesh, Mesh, Mesh] | None = None
+    basis_set_file: str = "BASIS_MOLOPT"
+    potential_file: str = "GTH_POTENTIALS"
+    species: dict[str, Species] = Field(default_factory=dict)
+
+
+class AseLevel(Recipe):
+    """Any ASE calculator with energy, forces and stress.
+
+    Keys
+    ----
+    calculator : str
+        Where it is imported from, ``module:name``, for example
+        ``ase.calculators.lj:LennardJones``; a class or a function that returns one.
+    parameters : dict
+        Keyword arguments it is made with.
+    """
+
+    engine: Literal["ase"]
+    calculator: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+def _engine(content: Any) -> str:
+    """Return the name in a level; CP2K where none is given."""
+    if isinstance(content, dict):
+        return str(content.get("engine", "cp2k"))
+    return str(getattr(content, "engine", "cp2k"))
+
+
+Level = Annotated[
+    Annotated[Cp2kLevel, Tag("cp2k")] | Annotated[AseLevel, Tag("ase")], Discriminator(_engine)
+]
+
+
 class LabelExecution(Recipe):
     """How a label is computed; it does not change the result and may differ between calls.
 
     Keys
     ----
     ranks : int, optional
-        MPI ranks of one single point; every core by default. With fewer, as many single
-        points as fit run side by side.
+        MPI ranks of one calculation. With fewer than there are cores, as many calculations
+        as fit run side by side, which gives more labels an hour; by default one rank each
+        where there are frames enough to fill the cores, else every core.
     threads : int
         Threads of each rank; ranks scale better.
+    max_scf : int
+        Steps after which the self-consistency of the first attempt is given up; the second
+        attempt, with another minimiser, gets five times as many.
     """
 
     ranks: int | None = Field(default=None, ge=1)
     threads: int = Field(default=1, ge=1)
+    max_scf: int = Field(default=60, ge=1, le=1000)
 
 
 class LabelRecipe(Recipe):
-    """PBE single points at the Gamma point with CP2K/Quickstep, neutral and closed-shell.
+    """Single points of first principles, or of any ASE calculator.
 
     Keys
     ----
-    functional : 'PBE'
-        Exchange and correlation.
-    dispersion : 'D3(BJ)' or 'none'
-        Pair dispersion with Becke-Johnson damping (Grimme, doi:10.1002/jcc.21759).
-    dispersion_cutoff_angstrom : float
-        Range of the dispersion sum; the force is cut there.
-    cutoff_rydberg : float
-        Plane-wave cutoff of the finest grid. Below 400 the forces of a rattled cell carry
-        noise of 35 meV/Å (300) to 80 meV/Å (250).
-    rel_cutoff_rydberg : float
-        Cutoff of the grid level that a Gaussian is put on.
-    eps_scf : float
-        Convergence of the orbital gradient; forces converge with its square root.
-    eps_default : float
-        Precision of overlap and grid sums.
-    max_scf, max_outer_scf : int
-        Steps before the preconditioner is made anew, and how often that is done. Molten
-        cells need 60 steps from atomic densities.
-    energy_gap_hartree : float
-        Estimate for the preconditioner: below the true gap is safe, far above it is not.
-    basis_set_file, potential_file : str
-        CP2K data files.
-    species : dict
-        Further elements, or other entries for known ones.
+    level : Cp2kLevel or AseLevel
+        What the numbers depend on; ``engine: cp2k`` by default.
     execution : LabelExecution
     """
 
-    functional: Literal["PBE"] = "PBE"
-    dispersion: Literal["D3(BJ)", "none"] = "D3(BJ)"
-    dispersion_cutoff_angstrom: float = Field(default=15.0, gt=0, le=50)
-    cutoff_rydberg: float = Field(default=400.0, ge=50, le=5000)
-    rel_cutoff_rydberg: float = Field(default=50.0, ge=10, le=500)
-    eps_scf: float = Field(default=1.0e-6, gt=0, le=1e-3)
-    eps_default: float = Field(default=1.0e-11, gt=0, le=1e-6)
-    max_scf: int = Field(default=20, ge=1, le=1000)
-    max_outer_scf: int = Field(default=15, ge=1, le=1000)
-    energy_gap_hartree: float = Field(default=0.08, gt=0, le=2)
-    basis_set_file: str = "BASIS_MOLOPT"
-    potential_file: str = "GTH_POTENTIALS"
-    species: dict[str, Species] = Field(default_factory=dict)
+    level: Level = Cp2kLevel()
     execution: LabelExecution = LabelExecution()
 
     def settings(self) -> dict[str, Any]:
         """Return what the numbers depend on: everything except `execution`."""
-        return {key: value for key, value in self.expanded().items() if key != "execution"}
+        return {"level": self.level.expanded()}

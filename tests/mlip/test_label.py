@@ -16,24 +16,32 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from mlip.engines.cp2k import PROGRAMS
-from mlip.engines.cp2k_input import single_point_input
-from mlip.engines.cp2k_output import Scf, SinglePoint
+from mlip.data.cp2k_input import parse_input, read_level
+from mlip.data.readers import read_extxyz
+from mlip.engines.cp2k import INPUT, PROGRAMS, read_result, single_point_job
+from mlip.engines.cp2k_input import level_in_words, scf_methods, single_point_input
+from mlip.engines.single_point import SinglePoint
 from mlip.errors import DataError, EngineError, InputError
+from mlip.execution.job import Resources
+from mlip.execution.local import run_job
 from mlip.labelling import store
 from mlip.labelling.frames import frame_id, read_frames, small_cells
 from mlip.labelling.label import label, plan_label
 from mlip.manifest import read_manifest
 from mlip.recipes.base import validated
-from mlip.recipes.label import LabelRecipe
+from mlip.recipes.label import Cp2kLevel, LabelRecipe
 
 HYDROGEN = {
     "species": {"H": {"basis": "DZVP-MOLOPT-SR-GTH", "potential": "GTH-PBE-q1"}},
-    "execution": {"ranks": 1},
     "cutoff_rydberg": 100,
     "rel_cutoff_rydberg": 30,
     "eps_scf": 1e-4,
     "eps_default": 1e-9,
+}
+MORSE = {
+    "engine": "ase",
+    "calculator": "ase.calculators.morse:MorsePotential",
+    "parameters": {"epsilon": 1.0, "r0": 1.0, "rho0": 3.0, "rcut1": 1.9, "rcut2": 2.7},
 }
 needs_cp2k = pytest.mark.skipif(
     not any(shutil.which(program) for program in PROGRAMS),
@@ -41,8 +49,14 @@ needs_cp2k = pytest.mark.skipif(
 )
 
 
-def recipe(**changes) -> LabelRecipe:
-    return validated({**HYDROGEN, **changes}, LabelRecipe, "test")
+def recipe(execution: dict | None = None, **changes) -> LabelRecipe:
+    content = {"level": {**HYDROGEN, **changes}, "execution": {"ranks": 1, **(execution or {})}}
+    return validated(content, LabelRecipe, "test")
+
+
+def morse(**parameters) -> LabelRecipe:
+    level = {**MORSE, "parameters": {**MORSE["parameters"], **parameters}}
+    return validated({"level": level}, LabelRecipe, "test")
 
 
 def hydrogen(bond: float = 0.8, box: float = 6.0) -> Atoms:
@@ -58,24 +72,46 @@ def changed_times(out: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in out.glob("labels/*/label.json")}
 
 
-def test_the_default_input_holds_the_settings_of_our_own_aimd():
+def input_text(level: Cp2kLevel, method: str) -> str:
     atoms = Atoms("LiPS", np.eye(3) * 3, cell=[9] * 3, pbc=True)
-    text = single_point_input(LabelRecipe(), list(atoms.symbols), atoms.positions, atoms.cell.array)
-    words = " ".join(text.split())
-    for setting in (
+    return single_point_input(
+        level, list(atoms.symbols), atoms.positions, atoms.cell.array, method=method, max_scf=60
+    )
+
+
+def test_the_default_input_holds_the_level_of_the_recipe_and_the_second_the_same():
+    first, second = (input_text(Cp2kLevel(), method) for method in scf_methods(Cp2kLevel()))
+    level = (
         "CUTOFF 400 REL_CUTOFF 50",
         "EPS_DEFAULT 1.000E-11",
-        "EPS_SCF 1.000E-06 MAX_SCF 20 &OT MINIMIZER DIIS PRECONDITIONER FULL_ALL ENERGY_GAP 0.08",
-        "&OUTER_SCF EPS_SCF 1.000E-06 MAX_SCF 15",
+        "EPS_SCF 1.000E-05",
         "&XC_FUNCTIONAL PBE",
         "TYPE DFTD3(BJ) REFERENCE_FUNCTIONAL PBE PARAMETER_FILE_NAME dftd3.dat R_CUTOFF 15",
         "&KIND Li BASIS_SET DZVP-MOLOPT-SR-GTH POTENTIAL GTH-PBE-q3",
         "&KIND P BASIS_SET DZVP-MOLOPT-SR-GTH POTENTIAL GTH-PBE-q5",
         "&KIND S BASIS_SET DZVP-MOLOPT-SR-GTH POTENTIAL GTH-PBE-q6",
         "STRESS_TENSOR ANALYTICAL",
-    ):
-        assert setting in words
-    assert text.count("&END") == text.count("&") // 2
+    )
+    for text, method in ((first, "&DIAGONALIZATION"), (second, "&OT MINIMIZER DIIS")):
+        words = " ".join(text.split())
+        for setting in (*level, method):
+            assert setting in words
+        assert text.count("&END") == text.count("&") // 2
+    assert "&OT" not in first
+
+
+def test_a_mesh_of_k_points_is_in_the_input_and_is_never_tried_with_ot():
+    level = Cp2kLevel(kpoints=(2, 1, 3))
+    for method in scf_methods(level):
+        words = " ".join(input_text(level, method).split())
+        assert "&KPOINTS SCHEME MONKHORST-PACK 2 1 3 &END KPOINTS" in words
+        assert "&OT" not in words
+
+
+def test_the_level_in_words_is_the_one_that_ingest_reads_from_the_input():
+    level = Cp2kLevel(dispersion="D3", cutoff_rydberg=360)
+    text = input_text(level, scf_methods(level)[0])
+    assert level_in_words(level, ["Li", "P", "S"]) == read_level(parse_input(text, Path("x")))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +155,7 @@ def test_without_cp2k_the_command_says_how_to_get_it_and_leaves_nothing(tmp_path
 
 def test_a_label_is_known_by_its_structure_and_settings_but_not_by_the_ranks():
     base = frame_id(recipe(), hydrogen())
-    assert frame_id(recipe(execution={"ranks": 2}), hydrogen()) == base
+    assert frame_id(recipe({"ranks": 2}), hydrogen()) == base
     other = {**HYDROGEN["species"], "Cl": {"basis": "X", "potential": "GTH-PBE-q7"}}
     assert frame_id(recipe(species=other), hydrogen()) == base
     assert frame_id(recipe(cutoff_rydberg=120), hydrogen()) != base
@@ -153,19 +189,21 @@ def test_stored_labels_carry_energy_forces_and_stress_with_the_sign_of_ase(tmp_p
     rng = np.random.default_rng(1)
     forces, virial = rng.normal(size=(2, 3)), rng.normal(size=(3, 3))
     virial += virial.T
-    point = SinglePoint(-31.5, forces, virial, 11.8, Scf(True, 8), "2023.1", 1)
+    point = SinglePoint(-31.5, forces, virial, 11.8, 8, "2023.1", 1)
+    tried = store.Try(method="m", result="converged", iterations=8, seconds=1.0)
     record = store.Record(
-        id="abc", status="converged", source="a", frame=0, formula="H2",
-        scf_iterations=8, seconds=1.0, cores=1,
-    )  # fmt: skip
+        id="abc", status="converged", source="a", frame=0, formula="H2", cores=1, tries=(tried,)
+    )
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "input.inp").write_text("in")
     (tmp_path / "work" / "output.out").write_text("out")
     record = store.with_results(record, atoms, point)
-    store.add(tmp_path, record, atoms, point, tmp_path / "work")
+    files = {name: tmp_path / "work" / name for name in ("input.inp", "output.out")}
+    store.add(tmp_path, record, atoms, point, files, {"code": "CP2K", "cutoff_rydberg": "400"})
     assert store.stored(tmp_path)["abc"].gap_ev == 11.8
     back = ase.io.read(store.collect(tmp_path, [record]))
     assert back.get_potential_energy() == -31.5
+    assert back.info["dft_level"] == {"code": "CP2K", "cutoff_rydberg": "400"}
     np.testing.assert_allclose(back.get_forces(), forces, atol=1e-8)
     np.testing.assert_allclose(back.get_stress(voigt=False), -virial / 216.0, atol=1e-8)
     assert record.pressure_gpa == pytest.approx(np.trace(virial) / 648 * 160.21766339999998)
@@ -207,7 +245,7 @@ def test_further_structures_are_added_and_nothing_is_labelled_twice(tmp_path):
     assert changed_times(out) == times
 
     second = write(tmp_path / "b.extxyz", hydrogen(0.9))
-    manifest = label(recipe(execution={"ranks": 1, "threads": 1}), [first, second], out)
+    manifest = label(recipe({"ranks": 1, "threads": 1}), [first, second], out)
     assert manifest.status == "complete"
     assert manifest.summary["labels"] == 2
     assert len(ase.io.read(out / "labels.extxyz", index=":")) == 2
@@ -254,8 +292,8 @@ def test_a_killed_call_goes_on_where_it_stopped(tmp_path):
 def test_an_unconverged_frame_is_kept_but_never_counts_as_a_label(tmp_path, monkeypatch):
     out = tmp_path / "out"
     path = write(tmp_path / "a.extxyz", hydrogen(0.74))
-    settings = recipe(max_scf=1, max_outer_scf=1)
-    with pytest.raises(EngineError, match="converged for none of 1") as caught:
+    settings = recipe({"max_scf": 1})
+    with pytest.raises(EngineError, match="none of 1 structures converged") as caught:
         label(settings, [path], out)
     assert caught.value.exit_code == 4
     (record,) = store.stored(out).values()
@@ -268,15 +306,15 @@ def test_an_unconverged_frame_is_kept_but_never_counts_as_a_label(tmp_path, monk
 
     # Called again, it is not computed again: a broken CP2K is not even noticed.
     monkeypatch.setenv("LIPS_MLIP_CP2K", shutil.which("false"))
-    with pytest.raises(EngineError, match="converged for none of 1"):
+    with pytest.raises(EngineError, match="none of 1 structures converged"):
         label(settings, [path], out)
 
 
 @needs_cp2k
 def test_only_converged_frames_are_collected(tmp_path):
-    # Two loops of 6 steps: near its minimum it needs 6, stretched to 2.5 Å 15.
+    # Minimisation has ten steps: near its minimum it needs 6, stretched to 2.5 Å 16.
     path = write(tmp_path / "a.extxyz", hydrogen(2.5), hydrogen(0.74))
-    manifest = label(recipe(max_scf=6, max_outer_scf=1), [path], tmp_path / "out")
+    manifest = label(recipe({"max_scf": 2}), [path], tmp_path / "out")
     assert (manifest.summary["labels"], manifest.summary["unconverged"]) == (1, 1)
     (atoms,) = ase.io.read(tmp_path / "out" / "labels.extxyz", index=":")
     assert atoms.get_distance(0, 1) == pytest.approx(0.74)
@@ -297,3 +335,196 @@ def test_a_failing_engine_is_reported_with_its_log_and_the_next_call_repairs(tmp
     assert manifest.summary["labels"] == 1
     content = json.loads(next(out.glob("labels/*/label.json")).read_text())
     assert content["status"] == "converged"
+
+
+def strained(atoms: Atoms, strain: np.ndarray) -> Atoms:
+    """Deform cell and positions together: the fractional coordinates stay."""
+    changed = atoms.copy()
+    changed.set_cell(atoms.cell.array @ (np.eye(3) + strain), scale_atoms=True)
+    return changed
+
+
+def virial_against_strain(settings: LabelRecipe, atoms: Atoms, folder: Path, axes) -> list[tuple]:
+    """Return the label's virial and -dE/dstrain by central differences, component by component.
+
+    Only the potential energy is differentiated, so a kinetic part, or another sign, shows.
+    """
+    step = 0.01
+    shifts = [np.zeros((3, 3))]
+    for i, j in axes:
+        strain = np.zeros((3, 3))
+        strain[i, j] += step / 2
+        strain[j, i] += step / 2
+        shifts += [strain, -strain]
+    frames = [strained(atoms, strain) for strain in shifts]
+    label(settings, [write(folder / "strained.extxyz", *frames)], folder / "out")
+    records = sorted(store.stored(folder / "out").values(), key=lambda record: record.frame)
+    virial = np.reshape(records[0].virial_ev, (3, 3))
+    energies = [record.energy_ev for record in records]
+    pairs = zip(energies[1::2], energies[2::2], strict=True)
+    slopes = [-(plus - minus) / (2 * step) for plus, minus in pairs]
+    return [(virial[i, j], slope) for (i, j), slope in zip(axes, slopes, strict=True)]
+
+
+@needs_cp2k
+def test_the_virial_of_a_dft_label_is_minus_the_energy_change_with_strain(tmp_path):
+    atoms = Atoms("H2", [[0.1, 0.2, 0.3], [0.1, 0.6, 1.0]], cell=[6.0, 6.5, 7.0], pbc=True)
+    settings = recipe(cutoff_rydberg=300, rel_cutoff_rydberg=60, eps_scf=1e-6)
+    for virial, slope in virial_against_strain(settings, atoms, tmp_path, [(2, 2), (1, 2)]):
+        assert abs(virial) > 0.5
+        assert virial == pytest.approx(slope, rel=0.03)
+
+
+def test_the_virial_of_an_ase_label_is_minus_the_energy_change_with_strain(tmp_path):
+    rng = np.random.default_rng(4)
+    atoms = Atoms("Ar8", np.indices((2, 2, 2)).reshape(3, -1).T * 1.1, cell=[2.2] * 3, pbc=True)
+    atoms = atoms.repeat(3)
+    atoms.rattle(0.05, rng=rng)
+    axes = [(0, 0), (1, 2), (2, 2)]
+    for virial, slope in virial_against_strain(morse(), atoms, tmp_path, axes):
+        assert virial == pytest.approx(slope, rel=0.02, abs=0.05)
+
+
+@needs_cp2k
+def test_a_label_repeats_from_its_stored_input(tmp_path):
+    path = write(tmp_path / "a.extxyz", hydrogen(0.8))
+    label(recipe(eps_scf=1e-5, cutoff_rydberg=200), [path], tmp_path / "out")
+    (record,) = store.stored(tmp_path / "out").values()
+    folder = tmp_path / "again"
+    folder.mkdir()
+    stored = tmp_path / "out" / "labels" / record.id / "input.inp.gz"
+    (folder / INPUT).write_bytes(gzip.decompress(stored.read_bytes()))
+    job = single_point_job("again", folder, Resources())
+    run_job(job, token="test")
+    again = read_result(job, None, 2, 216.0)
+    kept = ase.io.read(tmp_path / "out" / "labels.extxyz")
+    assert abs(again.energy_ev - kept.get_potential_energy()) / 2 < 1e-6
+    assert np.abs(again.forces - kept.get_forces()).max() < 1e-3
+
+
+@needs_cp2k
+def test_both_ways_to_self_consistency_reach_the_same_label(tmp_path):
+    level = recipe(eps_scf=1e-6, cutoff_rydberg=200).level
+    atoms = hydrogen(0.9)
+    found = []
+    for number, method in enumerate(scf_methods(level)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        text = single_point_input(
+            level, list(atoms.symbols), atoms.positions, atoms.cell.array, method=method, max_scf=60
+        )
+        (folder / INPUT).write_text(text)
+        job = single_point_job("way", folder, Resources())
+        run_job(job, token="test")
+        found.append(read_result(job, None, 2, 216.0))
+    assert found[0].energy_ev == pytest.approx(found[1].energy_ev, abs=2e-6)
+    np.testing.assert_allclose(found[0].forces, found[1].forces, atol=1e-3)
+    np.testing.assert_allclose(found[0].virial, found[1].virial, atol=5e-3)
+    assert found[0].gap_ev == pytest.approx(found[1].gap_ev, abs=0.05)
+
+
+@needs_cp2k
+def test_a_frame_that_the_first_way_cannot_converge_gets_its_label_from_the_second(tmp_path):
+    # Two steps of mixing are too few, ten of minimisation are enough.
+    path = write(tmp_path / "a.extxyz", hydrogen(0.9))
+    manifest = label(recipe({"max_scf": 2}), [path], tmp_path / "out")
+    assert (manifest.summary["labels"], manifest.summary["second_tries"]) == (1, 1)
+    (record,) = store.stored(tmp_path / "out").values()
+    assert [entry.result for entry in record.tries] == ["unconverged", "converged"]
+    assert record.tries[0].iterations == 2
+    kept = {path.name for path in (tmp_path / "out" / "labels" / record.id).iterdir()}
+    assert {"failed_0_input.inp.gz", "failed_0_output.out.gz", "output.out.gz"} <= kept
+
+
+def test_any_ase_calculator_labels_with_its_own_energy_forces_and_stress(tmp_path):
+    from ase.calculators.morse import MorsePotential
+
+    atoms = Atoms("Ar2", [[0, 0, 0], [0, 0, 1.2]], cell=[6, 6, 6], pbc=True)
+    manifest = label(morse(), [write(tmp_path / "a.extxyz", atoms)], tmp_path / "out")
+    assert manifest.summary["labels"] == 1
+    kept = ase.io.read(tmp_path / "out" / "labels.extxyz")
+    atoms.calc = MorsePotential(**MORSE["parameters"])
+    assert kept.get_potential_energy() == pytest.approx(atoms.get_potential_energy())
+    np.testing.assert_allclose(kept.get_forces(), atoms.get_forces(), atol=1e-7)
+    np.testing.assert_allclose(kept.get_stress(), atoms.get_stress(), atol=1e-9)
+    assert "MorsePotential" in kept.info["dft_level"]["calculator"]
+    with pytest.raises(InputError, match=r"level.parameters.epsilon"):
+        label(morse(epsilon=2.0), [tmp_path / "a.extxyz"], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("level", "message"),
+    [
+        ({"calculator": "ase.calculators.morse:Nothing"}, "cannot be made"),
+        ({"calculator": "no_such_module:Thing"}, "cannot be made"),
+        ({"calculator": "ase.calculators.qmmm:ForceQMMM", "parameters": {}}, "cannot be made"),
+    ],
+)
+def test_a_calculator_that_cannot_work_is_named_and_nothing_is_recorded(tmp_path, level, message):
+    settings = validated({"level": {**MORSE, **level}}, LabelRecipe, "test")
+    path = write(tmp_path / "a.extxyz", Atoms("Ar", cell=[6] * 3, pbc=True))
+    with pytest.raises(EngineError, match=message) as caught:
+        label(settings, [path], tmp_path / "out")
+    assert caught.value.exit_code == 4
+    assert not store.stored(tmp_path / "out")
+
+
+def test_a_frame_that_a_calculator_gives_up_is_kept_with_its_reason(tmp_path):
+    # The calculator knows no parameters for the second element.
+    settings = validated(
+        {"level": {"engine": "ase", "calculator": "ase.calculators.emt:EMT"}}, LabelRecipe, "test"
+    )
+    good = Atoms("Cu4", np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]]) * 1.8)
+    good.set_cell([3.6] * 3)
+    good.pbc = True
+    bad = Atoms("Ar", cell=[6] * 3, pbc=True)
+    path = write(tmp_path / "a.extxyz", good, bad)
+    manifest = label(settings, [path], tmp_path / "out")
+    assert (manifest.summary["labels"], manifest.summary["aborted"]) == (1, 1)
+    failed = next(r for r in store.stored(tmp_path / "out").values() if r.status == "aborted")
+    assert "Ar" in failed.tries[-1].message
+    assert len(ase.io.read(tmp_path / "out" / "labels.extxyz", index=":")) == 1
+
+
+def test_a_full_disk_is_told_and_the_labels_before_it_are_kept(tmp_path):
+    # A limit on the size of a file stands for the disk: the first write beyond it fails.
+    out = tmp_path / "out"
+    small = Atoms("Ar", cell=[6] * 3, pbc=True)
+    large = Atoms("Ar600", np.random.default_rng(1).uniform(0, 60, (600, 3)))
+    large.set_cell([60] * 3)
+    large.pbc = True
+    large = large[np.unique((large.positions // 6).astype(int), axis=0, return_index=True)[1]]
+    first, second = write(tmp_path / "a.extxyz", small), write(tmp_path / "b.extxyz", large)
+    label(morse(), [first], out)
+    before = changed_times(out)
+    code = (
+        "import resource, signal, sys; from mlip.cli import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    recipe_file = tmp_path / "recipe.yml"
+    recipe_file.write_text(json.dumps(morse().expanded()))
+    command = ["label", str(first), str(second), "--recipe", str(recipe_file), "--out", str(out)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 4, done.stderr
+    assert "Traceback" not in done.stderr
+    assert changed_times(out) == before
+    assert label(morse(), [first, second], out).summary["labels"] == 2
+
+
+def test_labels_of_several_levels_are_never_read_as_one(tmp_path):
+    path = write(tmp_path / "a.extxyz", Atoms("Ar", cell=[6] * 3, pbc=True))
+    other = write(tmp_path / "b.extxyz", Atoms("Ar", cell=[7] * 3, pbc=True))
+    label(morse(), [path], tmp_path / "one")
+    label(morse(epsilon=2.0), [other], tmp_path / "two")
+    joined = tmp_path / "joined.extxyz"
+    parts = [(tmp_path / name / "labels.extxyz").read_text() for name in ("one", "two")]
+    joined.write_text("".join(parts))
+    (frames,) = read_extxyz(tmp_path / "one" / "labels.extxyz")
+    assert "epsilon=1.0" in frames.level["calculator"]
+    assert frames.virial_origin
+    with pytest.raises(DataError, match="another level than frame 0"):
+        read_extxyz(joined)
