@@ -47,6 +47,10 @@ class EngineError(MlipError):
     exit_code = 4
 
 
+class BlowUpError(EngineError):
+    """A simulation broke down by itself: atoms flew apart or numbers are no numbers."""
+
+
 class InterruptedRunError(MlipError):
     """The run was stopped from outside; the same command resumes it."""
 

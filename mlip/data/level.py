@@ -8,6 +8,15 @@ from mlip.errors import DataError
 
 # Another release of the same code gives the same labels to within its convergence.
 RECORDED_ONLY = {"version"}
+# At or below these, forces change by less than 1 meV/Å and energies by less than 0.01 meV an atom
+# (training_data/reference/dft_convergence.md), whatever the method that the number belongs to.
+TIGHT_ENOUGH = {"eps_scf": 1e-4, "eps_default": 1e-10}
+
+
+def _both_tight(key: str, one: str, other: str) -> bool:
+    limit = TIGHT_ENOUGH.get(key)
+    values = [*one.split(", "), other]
+    return limit is not None and all(float(value) <= limit for value in values)
 
 
 def common_level(systems: list[System]) -> tuple[dict[str, str], Check]:
@@ -38,7 +47,7 @@ def common_level(systems: list[System]) -> tuple[dict[str, str], Check]:
                 level[key], owner[key] = value, system.name
             elif level[key] == value:
                 continue
-            elif key in RECORDED_ONLY:
+            elif key in RECORDED_ONLY or _both_tight(key, level[key], value):
                 level[key] = ", ".join(sorted({*level[key].split(", "), value}))
             else:
                 faults.append(f"  {key}: {level[key]} in {owner[key]}, {value} in {system.name}")

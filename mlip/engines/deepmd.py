@@ -219,11 +219,16 @@ class Prediction:
         ``.npz`` with coords (F, N, 3) in Å, cells (F, 3, 3) in Å, symbols (N,).
     output : Path
         ``.npz`` with energies (F,), forces (F, N, 3), virials (F, 3, 3), see `Predicted`.
+    with_descriptors : bool
+        Also descriptors (F, D): the network's own description of the surroundings of an atom,
+        averaged over the atoms of each type of the model, types one after the other (zeros
+        where a frame has none). Plain models only: compressed ones do not give it.
     """
 
     model: Path
     frames: Path
     output: Path
+    with_descriptors: bool = False
 
 
 def predict_job(name: str, directory: Path, predictions: Sequence[Prediction]) -> Job:
@@ -232,7 +237,12 @@ def predict_job(name: str, directory: Path, predictions: Sequence[Prediction]) -
     write_json(
         request,
         [
-            {"model": str(p.model), "frames": str(p.frames), "output": str(p.output)}
+            {
+                "model": str(p.model),
+                "frames": str(p.frames),
+                "output": str(p.output),
+                "with_descriptors": p.with_descriptors,
+            }
             for p in predictions
         ],
     )
@@ -252,3 +262,9 @@ def read_prediction(path: Path) -> Predicted:
     """Read the output of `predict_job` for one pair."""
     with np.load(path) as archive:
         return Predicted(archive["energies"], archive["forces"], archive["virials"])
+
+
+def read_descriptors(path: Path) -> NDArray[np.float64]:
+    """Read the descriptors, shape (F, D), of a `Prediction` that asked for them."""
+    with np.load(path) as archive:
+        return np.asarray(archive["descriptors"])

@@ -45,6 +45,13 @@ FAILURES: tuple[tuple[str, str], ...] = (
 )
 
 
+# What LAMMPS says when the forces, not the machine, are to blame.
+BLOW_UP = (
+    r"Lost atoms|Non-numeric|Out of range atoms|Neighbor list overflow|out of range|"
+    r"Box bounds are invalid|Illegal box|skew is too large|Failed to allocate .* neighbor"
+)
+
+
 def lmp_command() -> tuple[str, ...]:
     """Return the words that start LAMMPS."""
     return command("lmp", "LIPS_MLIP_LAMMPS")
@@ -61,6 +68,11 @@ def explain(tail: str) -> str:
         if match := re.search(pattern, tail):
             return meaning.format(*match.groups())
     return ""
+
+
+def blew_up(tail: str) -> bool:
+    """Return whether the end of a log tells of a simulation that broke down by itself."""
+    return re.search(BLOW_UP, tail) is not None
 
 
 def layout(compressed: bool) -> Resources:

@@ -12,7 +12,7 @@ from ase import Atoms
 from ase.io import read, write
 
 from mlip.engines.lammps import layout
-from mlip.errors import DataError, GateError, TypeMapError
+from mlip.errors import DataError, EngineError, GateError, TypeMapError
 from mlip.execution.job import Resources
 from mlip.execution.local import visible_gpus
 from mlip.execution.progress import tell
@@ -30,7 +30,7 @@ from mlip.md.records import (
     write_trajectory_index,
 )
 from mlip.md.script import Cell
-from mlip.md.stage import StagePlan, Surroundings, run_stage
+from mlip.md.stage import StagePlan, Surroundings, run_stage, write_trajectory_so_far
 from mlip.model_directory import ModelDirectory, parity_status, read_model_directory
 from mlip.recipes.protocol import Protocol
 from mlip.workspace import Workspace, open_workspace
@@ -233,7 +233,12 @@ def _run_stages(
             velocity_seed=seed if dynamic and not moving else None,
             cell=cell if stage.kind == "nvt" and stage.cell == "mean" else None,
         )
-        record = run_stage(plan, around)
+        try:
+            record = run_stage(plan, around)
+        except EngineError:
+            # What a run that broke down has seen stays readable.
+            write_trajectory_so_far(out / "trajectory.json", records, plan, around)
+            raise
         if dynamic:
             records.append(record)
         cell = mean_cell(record) if stage.kind == "npt" else None

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mlip.engines.lammps import lammps_job
+from analysis.dcd import open_dcd
+from analysis.errors import TrajectoryError
+from mlip.engines.lammps import blew_up, lammps_job
 from mlip.engines.lammps_output import (
     ended_normally,
     last_step,
     restart_is_whole,
     running_step,
 )
-from mlip.errors import DataError, EngineError
+from mlip.errors import BlowUpError, DataError, EngineError
 from mlip.execution.job import Progress, Resources
-from mlip.execution.local import run_job
+from mlip.execution.local import log_tail, run_job
 from mlip.execution.progress import tell
 from mlip.files import fingerprint, read_json, write_json, write_text
-from mlip.md.records import StageRecord, segments
+from mlip.md.records import StageRecord, segments, write_trajectory_index
 from mlip.md.script import Attempt, Cell, stage_script
 from mlip.recipes.protocol import Minimise, Npt, Nvt, Protocol
 
@@ -89,6 +91,8 @@ def run_stage(plan: StagePlan, around: Surroundings) -> StageRecord:
 
     Raises
     ------
+    BlowUpError
+        If the simulation broke down by itself.
     EngineError
         If LAMMPS failed, or ended early.
     """
@@ -117,23 +121,60 @@ def run_stage(plan: StagePlan, around: Surroundings) -> StageRecord:
         )
         _write_state(directory, attempts, complete=False)
         log = directory / attempt.log
-        run_job(
-            lammps_job(
-                f"{plan.stage.name} {around.temperature_kelvin:g} K",
-                directory,
-                script,
-                log,
-                resources=around.resources,
-                outputs=[directory / "final.restart", directory / "final.dump"],
-                progress=_follow(plan, log, last),
-            ),
-            around.token,
+        job = lammps_job(
+            f"{plan.stage.name} {around.temperature_kelvin:g} K",
+            directory,
+            script,
+            log,
+            resources=around.resources,
+            outputs=[directory / "final.restart", directory / "final.dump"],
+            progress=_follow(plan, log, last),
         )
+        try:
+            run_job(job, around.token)
+        except EngineError as error:
+            if blew_up(log_tail(log) + log_tail(job.log)):
+                raise BlowUpError(str(error)) from error
+            raise
         _require_end(directory, log, plan, last)
         _write_state(directory, attempts, complete=True)
         for path in directory.glob("[0-9]*.restart"):
             path.unlink()
     return _record(plan, around, attempts)
+
+
+def write_trajectory_so_far(
+    path: Path, finished: Sequence[StageRecord], plan: StagePlan, around: Surroundings
+) -> None:
+    """Write trajectory.json with the finished stages and the whole frames of a broken one."""
+    every = around.protocol.trajectory_every_steps
+    records = list(finished)
+    attempts = _read_attempts(plan.directory)
+    if attempts and plan.stage.kind != "minimise":
+        written = plan.directory / attempts[-1].trajectory
+        frames = open_dcd(written).n_frames if _holds_frames(written) else 0
+        first = -(-attempts[-1].start_step // every) * every
+        last = first + (frames - 1) * every
+        if last >= first:
+            broken = replace(_record(plan, around, attempts), last_step=last)
+            records.append(broken)
+    if records:
+        write_trajectory_index(
+            path,
+            records,
+            every_steps=every,
+            timestep_fs=around.protocol.timestep_fs,
+            temperature_kelvin=around.temperature_kelvin,
+        )
+
+
+def _holds_frames(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        return open_dcd(path).n_frames > 0
+    except TrajectoryError:  # killed while the header was written
+        return False
 
 
 def _record(plan: StagePlan, around: Surroundings, attempts: list[Attempt]) -> StageRecord:

@@ -62,13 +62,11 @@ class LearningRate(Recipe):
     decay_steps: int = Field(default=500, gt=0)
 
 
-class TrainRecipe(Recipe):
-    """How a committee is trained.
+class TrainSettings(Recipe):
+    """How a committee is trained, whatever the data.
 
     Attributes
     ----------
-    data : str
-        Set directory made by `mlip ingest`, relative to the recipe.
     steps : int
         Optimiser steps of each member.
     committee_size : int
@@ -85,7 +83,6 @@ class TrainRecipe(Recipe):
         Tabulate the embedding nets: several times faster MD at 1e-4 eV/Å.
     """
 
-    data: str
     steps: int = Field(gt=0)
     committee_size: int = Field(default=4, gt=0, le=16)
     seed: int = Field(default=1, ge=0, lt=2**31)
@@ -98,3 +95,15 @@ class TrainRecipe(Recipe):
     checkpoint_every_steps: int = Field(default=1000, gt=0)
     report_every_steps: int = Field(default=100, gt=0)
     compress: bool = True
+
+
+class TrainRecipe(TrainSettings):
+    """What a committee is trained on, and how.
+
+    Attributes
+    ----------
+    data : str
+        Set directory made by `mlip ingest`, relative to the recipe.
+    """
+
+    data: str

@@ -10,6 +10,7 @@ import numpy as np
 from ase.data import covalent_radii
 from ase.neighborlist import neighbor_list
 from ase.units import _amu
+from numpy.typing import NDArray
 
 from mlip.errors import DataError
 from mlip.structures.crystals import oxidation_states
@@ -96,7 +97,7 @@ def inspect(atoms: ase.Atoms, name: str) -> Neighbourhood:
                 closest[f"{one}-{other}"] = float(distance[pair].min())
             if one == other:
                 bonds[one] = int((ratio[pair] < BONDED).sum())
-    return Neighbourhood(closest, _formal_charge(Counter(symbols.tolist()), bonds))
+    return Neighbourhood(closest, formal_charge(Counter(symbols.tolist()), bonds))
 
 
 def density_g_cm3(atoms: ase.Atoms) -> float:
@@ -105,7 +106,17 @@ def density_g_cm3(atoms: ase.Atoms) -> float:
     return float(atoms.get_masses().sum() * _amu * 1e27 / atoms.get_volume())
 
 
-def _formal_charge(counts: Counter[str], bonds: Counter[str]) -> int | None:
+def formal_charge(counts: Counter[str], bonds: Counter[str]) -> int | None:
+    """Return the sum of oxidation states, e; None if an element has no usual one.
+
+    Parameters
+    ----------
+    counts : Counter of str
+        Atoms by element.
+    bonds : Counter of str
+        Bonds between like atoms by element: each takes one from either cation, gives one to
+        either anion.
+    """
     states = oxidation_states()
     if any(element not in states for element in counts):
         return None
@@ -115,3 +126,10 @@ def _formal_charge(counts: Counter[str], bonds: Counter[str]) -> int | None:
         if abs(states[element]) > 1:
             total += (-2 if states[element] > 0 else 2) * count
     return total
+
+
+def points_in_ball(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return random points spread evenly in the unit ball, shape (count, 3)."""
+    directions = rng.normal(size=(count, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    return np.asarray(directions * np.cbrt(rng.random((count, 1))))

@@ -94,10 +94,15 @@ def committee_mean(members: Sequence[Predicted]) -> Predicted:
 
 def force_spread(members: Sequence[Predicted]) -> Spread:
     """Return the committee's force deviation of every frame."""
+    deviation = atom_deviations(members)
+    return Spread(deviation.max(axis=1), deviation.mean(axis=1))
+
+
+def atom_deviations(members: Sequence[Predicted]) -> FloatArray:
+    """Return sqrt(mean over members |f - <f>|^2) of every atom, shape (F, N), eV/Å."""
     forces = np.array([member.forces for member in members])
     departure = np.square(forces - forces.mean(axis=0)).sum(axis=-1)
-    deviation = np.sqrt(departure.mean(axis=0))
-    return Spread(deviation.max(axis=1), deviation.mean(axis=1))
+    return np.sqrt(departure.mean(axis=0))
 
 
 def _job(models: Sequence[Path], systems: int, folder: Path, name: str) -> Job:

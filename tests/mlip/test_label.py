@@ -84,7 +84,7 @@ def test_the_default_input_holds_the_level_of_the_recipe_and_the_second_the_same
     level = (
         "CUTOFF 400 REL_CUTOFF 50",
         "EPS_DEFAULT 1.000E-11",
-        "EPS_SCF 1.000E-05",
+        "EPS_SCF 3.000E-05",
         "&XC_FUNCTIONAL PBE",
         "TYPE DFTD3(BJ) REFERENCE_FUNCTIONAL PBE PARAMETER_FILE_NAME dftd3.dat R_CUTOFF 15",
         "&KIND Li BASIS_SET DZVP-MOLOPT-SR-GTH POTENTIAL GTH-PBE-q3",

@@ -1,0 +1,1 @@
+"""Explore: where the committee disagrees, is labelled, and learns."""

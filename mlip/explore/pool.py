@@ -1,0 +1,96 @@
+"""The labelled frames of all rounds, and the set that is made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import ase.io
+from ase import Atoms
+
+from mlip.files import replacing
+from mlip.labelling.frames import frame_id
+from mlip.labelling.store import FOLDER, LABEL, stored
+from mlip.recipes.explore import ExploreRecipe
+from mlip.recipes.ingest import IngestRecipe, Source
+from mlip.recipes.label import LabelRecipe
+
+
+def labelled_frames(recipe: LabelRecipe, frames: Sequence[Atoms], labels: Path) -> list[Atoms]:
+    """Return the asked frames that have a label now, each with energy, forces and stress.
+
+    Parameters
+    ----------
+    recipe : LabelRecipe
+    frames : sequence of Atoms
+        As they were given to `mlip label`, with `state`, `phase` and `split` in their info.
+    labels : Path
+        Directory of the labels.
+    """
+    records = stored(labels)
+    found = []
+    for atoms in frames:
+        key = frame_id(recipe, atoms)
+        if key not in records or records[key].status != "converged":
+            continue
+        label = ase.io.read(labels / FOLDER / key / LABEL)
+        label.info |= {k: v for k, v in atoms.info.items() if k not in label.info}
+        found.append(label)
+    return found
+
+
+def write_pool(rounds: Sequence[Path], folder: Path) -> list[Path]:
+    """Join the labels of several rounds to one file a state and split; return the files.
+
+    Parameters
+    ----------
+    rounds : sequence of Path
+        Files of `write_labelled`, in the order of the rounds.
+    folder : Path
+        Gets ``<split>-<state>.extxyz``.
+    """
+    groups: dict[str, list[Atoms]] = {}
+    for path in rounds:
+        for atoms in ase.io.read(path, index=":"):
+            groups.setdefault(f"{atoms.info['split']}-{atoms.info['state']}", []).append(atoms)
+    written = []
+    for name, frames in sorted(groups.items()):
+        written.append(folder / f"{name}.extxyz")
+        write_labelled(written[-1], frames)
+    return written
+
+
+def write_labelled(path: Path, frames: Sequence[Atoms]) -> None:
+    """Write labelled frames as extxyz, by rename."""
+    with replacing(path) as temporary:
+        ase.io.write(temporary, list(frames), format="extxyz")
+
+
+def set_recipe(recipe: ExploreRecipe, source: Path, files: Sequence[Path]) -> IngestRecipe:
+    """Return the ingest recipe of the initial data and the labels so far.
+
+    Parameters
+    ----------
+    recipe : ExploreRecipe
+    source : Path
+        The explore recipe: paths of its initial data start there.
+    files : sequence of Path
+        What `write_pool` wrote; the paths in the result are absolute.
+    """
+    states = {state.name: state for state in recipe.states}
+    sources = [
+        entry.model_copy(update={"path": str((source.parent / entry.path).resolve())})
+        for entry in recipe.initial
+    ]
+    for path in files:
+        split, _, name = path.stem.partition("-")
+        content = {
+            "name": path.stem,
+            "format": "extxyz",
+            "path": str(path.resolve()),
+            "phase": states[name].phase,
+            "temperature_kelvin": max(states[name].temperatures_kelvin),
+            "split": split,
+        }
+        sources.append(Source.model_validate(content))
+    return IngestRecipe(type_map=recipe.type_map, sources=tuple(sources))
