@@ -12,13 +12,14 @@ from typing import Annotated, Any
 import typer
 
 from mlip.errors import InputError, InterruptedRunError, MlipError
-from mlip.perform import perform
+from mlip.perform import perform, show
 
 app = typer.Typer(
     name="mlip",
     help=(
         "From ab initio MD to a validated DeePMD potential, LAMMPS runs and conductivities.\n\n"
-        "ingest -> train -> validate -> build -> md -> analyse -> report; label adds DFT labels. "
+        "ingest -> train -> validate -> build -> md -> analyse -> report; label adds DFT labels, "
+        "explore chooses them by itself, round by round. "
         "Every verb writes one directory with a manifest; typing the same command again resumes "
         "an interrupted one and leaves a finished one alone."
     ),
@@ -209,6 +210,41 @@ def label(
 
 
 @app.command()
+def explore(
+    recipe: Annotated[Path, typer.Argument(help="YAML recipe: states, training, labels.")],
+    out: OutOption,
+    show_status: Annotated[
+        bool, typer.Option("--status", help="Tell where the loop is; start nothing.")
+    ] = False,
+    settings: SetOption = None,
+    dry_run: DryRunOption = False,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Train, run, label where the committee disagrees, and learn, round by round."""
+    from mlip.explore import loop as room
+    from mlip.recipes.base import load_recipe
+    from mlip.recipes.explore import ExploreRecipe
+
+    _state.verbose = verbose
+    loaded = load_recipe(recipe, ExploreRecipe, settings)
+    if show_status:
+        from mlip.explore.status import status
+
+        show(status(loaded, out), str(out), as_json=as_json)
+        return
+    perform(
+        lambda: room.plan_explore(loaded, recipe, out),
+        lambda: room.explore(loaded, recipe, out, force=force),
+        out,
+        dry_run=dry_run,
+        as_json=as_json,
+        verify=_state.verify,
+    )
+
+
+@app.command()
 def build(
     what: Annotated[str, typer.Argument(help="Name of a shipped crystal, or a YAML recipe.")],
     out: OutOption,
@@ -221,7 +257,7 @@ def build(
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Build a start structure: a shipped crystal, or one from a CIF."""
+    """Build a start structure: crystal, CIF or packing; strained, defective, rattled."""
     from mlip.recipes.base import apply_setting, load_recipe, validated
     from mlip.recipes.build import BuildRecipe
     from mlip.structures import build as room

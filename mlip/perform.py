@@ -47,12 +47,18 @@ def perform(
         set_damaged_aside(out, tell)
     before = finished_at(out)
     manifest = work()
-    if as_json:
-        print(json.dumps(manifest.summary, indent=2))
-        return
     untouched = before and before == finished_at(out)
-    print(f"{out}: {'already done, nothing to do' if untouched else 'done'}")
-    for line in table(manifest.summary):
+    said = "already done, nothing to do" if untouched else "done"
+    show(manifest.summary, f"{out}: {said}", as_json=as_json)
+
+
+def show(summary: dict[str, Any], title: str, *, as_json: bool) -> None:
+    """Print a summary as JSON, or as a title with indented lines."""
+    if as_json:
+        print(json.dumps(summary, indent=2))
+        return
+    print(title)
+    for line in table(summary):
         print(line)
 
 

@@ -32,7 +32,7 @@ def species_of(level: Cp2kLevel, elements: Sequence[str]) -> dict[str, Species]:
     if unknown:
         raise InputError(
             f"No basis and potential for {', '.join(unknown)}; known: {', '.join(sorted(known))}. "
-            f"Add to the level in the recipe, with names from {level.basis_set_file} and "
+            f"Add to the level, with names from {', '.join(level.basis_set_files)} and "
             f"{level.potential_file} of CP2K: species: "
             f"{{{unknown[0]}: {{basis: DZVP-MOLOPT-SR-GTH, potential: GTH-PBE-q<N>}}}}"
         )
@@ -115,6 +115,7 @@ def single_point_input(
         "  &SUBSYS",
         "    &CELL",
         *(f"      {name} {_triple(row)}" for name, row in zip("ABC", cell, strict=True)),
+        *_reference_cell(level),
         "    &END CELL",
         "    &COORD",
         *(f"      {s} {_triple(row)}" for s, row in zip(symbols, positions, strict=True)),
@@ -141,6 +142,14 @@ def single_point_input(
     return "\n".join(lines) + "\n"
 
 
+def _reference_cell(level: Cp2kLevel) -> list[str]:
+    if level.reference_cell_angstrom is None:
+        return []
+    rows = zip("ABC", level.reference_cell_angstrom, strict=True)
+    lines = [f"        {name} {_triple(np.array(row))}" for name, row in rows]
+    return ["      &CELL_REF", *lines, "      &END CELL_REF"]
+
+
 def _triple(row: NDArray[np.float64]) -> str:
     return " ".join(f"{value:18.12f}" for value in row)
 
@@ -152,7 +161,7 @@ def _dft(level: Cp2kLevel, method: str, max_scf: int) -> list[str]:
         kpoints = ("    &KPOINTS", f"      SCHEME MONKHORST-PACK {mesh}", "    &END KPOINTS")
     return [
         "  &DFT",
-        f"    BASIS_SET_FILE_NAME {level.basis_set_file}",
+        *(f"    BASIS_SET_FILE_NAME {name}" for name in level.basis_set_files),
         f"    POTENTIAL_FILE_NAME {level.potential_file}",
         "    &MGRID",
         f"      CUTOFF {level.cutoff_rydberg:g}",

@@ -36,7 +36,7 @@ def evaluate(potential: Any, frames: Path, output: Path, *, with_descriptors: bo
         for start in range(0, count, batch)
     ]
     energies, forces, virials = (np.concatenate([part[k] for part in parts]) for k in range(3))
-    arrays = {
+    arrays: dict[str, Any] = {
         "energies": energies.reshape(count).astype(float),
         "forces": forces.reshape(count, atoms, 3).astype(float),
         "virials": virials.reshape(count, 3, 3).astype(float),

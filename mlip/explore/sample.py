@@ -42,6 +42,8 @@ class Visit:
         Structure directory that it starts from.
     seed : int
         Of the velocities.
+    start_ps : float
+        Time in the series of temperatures at which it begins.
     """
 
     state: State
@@ -50,11 +52,17 @@ class Visit:
     directory: Path
     structure: Path
     seed: int
+    start_ps: float
+
+    @property
+    def series(self) -> str:
+        """Return the name of the series of temperatures that it belongs to."""
+        return f"{self.state.name}-{self.split}"
 
     @property
     def name(self) -> str:
         """Return the name of the run within the round."""
-        return f"{self.state.name}-{self.split}-{self.temperature_kelvin:g}K"
+        return f"{self.series}-{self.temperature_kelvin:g}K"
 
 
 def run_round(
@@ -114,9 +122,10 @@ def _visits(
 ) -> Iterator[tuple[Visit, dict[str, str]]]:
     """Run the temperatures of a state one after the other, until one breaks down."""
     structure = structures[state.name]
-    for temperature in state.temperatures_kelvin:
-        name = f"{state.name}-{split}-{temperature:g}K"
-        visit = Visit(state, split, temperature, folder / name, structure, seed)
+    for step, temperature in enumerate(state.temperatures_kelvin):
+        name = f"{state.name}-{split}-{step:02d}-{temperature:g}K"
+        start_ps = step * state.duration_ps
+        visit = Visit(state, split, temperature, folder / name, structure, seed, start_ps)
         outcome = _run(recipe, visit, model, folder / f"{name}.json")
         yield visit, outcome
         if outcome["result"] != ENDED:
@@ -152,7 +161,7 @@ def protocol_of(recipe: ExploreRecipe, visit: Visit) -> Protocol:
         dynamics |= {"kind": "nvt", "cell": "keep"}
     else:
         dynamics |= {"kind": "npt", "pressure_gpa": state.pressure_gpa, "barostat": state.barostat}
-    first = visit.temperature_kelvin == state.temperatures_kelvin[0]
+    first = visit.start_ps == 0.0
     minimise = {"kind": "minimise", "maximum_steps": settings.minimise_steps}
     return Protocol.model_validate(
         {
@@ -183,7 +192,7 @@ def _next_start(visit: Visit, folder: Path) -> Path:
 
 
 def frames_of(visit: Visit) -> list[tuple[float, Atoms]]:
-    """Return time (ps) and structure of every frame of a visit after its start.
+    """Return time in the series (ps) and structure of every frame of a visit after its start.
 
     A run that blew up ends before its first frame with coordinates that are not numbers.
     """
@@ -202,4 +211,4 @@ def frames_of(visit: Visit) -> list[tuple[float, Atoms]]:
             frames.append((frame.time_ps, atoms))
     except AnalysisError as error:
         tell(f"{visit.name}: {error}")
-    return [(time, atoms) for time, atoms in frames if time > 0.0]
+    return [(visit.start_ps + time, atoms) for time, atoms in frames if time > 0.0]

@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, JsonValue, Tag
 from mlip.recipes.base import Recipe
 
 Mesh = Annotated[int, Field(ge=1, le=50)]
+Row = tuple[float, float, float]
 
 
 class Species(Recipe):
@@ -17,7 +18,7 @@ class Species(Recipe):
     Keys
     ----
     basis : str
-        Name in `basis_set_file`.
+        Name in one of `basis_set_files`.
     potential : str
         Name in `potential_file`, with the valence (``-q6``) written out: the short names
         mean another valence in another file, and the electrons are counted from it.
@@ -58,8 +59,13 @@ class Cp2kLevel(Recipe):
         Precision of overlap and grid sums.
     kpoints : tuple of int, optional
         Monkhorst-Pack mesh along a, b and c; the Gamma point alone by default.
-    basis_set_file, potential_file : str
-        CP2K data files.
+    reference_cell_angstrom : three rows of three numbers, optional
+        Cell that fixes the number of grid points. With one for all volumes, an equation of
+        state is smooth; without it the grid jumps from cell to cell.
+    basis_set_files : tuple of str
+        CP2K data files, searched in this order.
+    potential_file : str
+        CP2K data file.
     species : dict
         Further elements, or other entries for known ones.
     """
@@ -73,7 +79,8 @@ class Cp2kLevel(Recipe):
     eps_scf: float = Field(default=3.0e-5, gt=0, le=1e-3)
     eps_default: float = Field(default=1.0e-11, gt=0, le=1e-6)
     kpoints: tuple[Mesh, Mesh, Mesh] | None = None
-    basis_set_file: str = "BASIS_MOLOPT"
+    reference_cell_angstrom: tuple[Row, Row, Row] | None = None
+    basis_set_files: tuple[str, ...] = Field(default=("BASIS_MOLOPT",), min_length=1)
     potential_file: str = "GTH_POTENTIALS"
     species: dict[str, Species] = Field(default_factory=dict)
 
