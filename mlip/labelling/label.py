@@ -9,27 +9,20 @@ from __future__ import annotations
 
 import shutil
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlip.engines.single_point import Failed, SinglePoint
 from mlip.errors import EngineError
-from mlip.execution.job import Job, Outcome, Progress, Resources
-from mlip.execution.local import available_cores, run_jobs
-from mlip.execution.progress import Reporter, reporter, tell
+from mlip.execution.job import Resources
+from mlip.execution.local import available_cores
+from mlip.execution.progress import reporter, tell
 from mlip.execution.speed import forecast, remember_speed
-from mlip.files import write_text
 from mlip.labelling import store
-from mlip.labelling.calculators import (
-    Calculator,
-    calculator_of,
-    level_in_words,
-    require_known_elements,
-)
+from mlip.labelling.calculators import Calculator, calculator_of, require_known_elements
+from mlip.labelling.compute import compute, size_of
 from mlip.labelling.frames import Frame, frame_id, read_frames, small_cells
-from mlip.manifest import Manifest, differing_keys, read_manifest, relative, write_manifest
+from mlip.manifest import Manifest, differing_keys, read_manifest, write_manifest
 from mlip.recipes.label import Cp2kLevel, LabelRecipe
 from mlip.workspace import Workspace, open_workspace
 
@@ -100,7 +93,12 @@ def label(
             return workspace.manifest
         try:
             with reporter() as show:
-                _compute(recipe, pending, workspace, show)
+                resources = _resources(recipe, calculator_of(recipe), len(pending))
+                spent = compute(recipe, pending, resources, workspace, show)
+                side_by_side = max(1, available_cores() // resources.cores)
+                remember_speed(
+                    _speed_kind(recipe, resources), spent.work, spent.seconds / side_by_side
+                )
             return _finish(workspace, set(wanted))
         except OSError as error:
             raise EngineError(
@@ -124,7 +122,7 @@ def plan_label(recipe: LabelRecipe, structures: Sequence[Path], out: Path) -> li
         f"write: {out}/labels/<id>/, {out}/labels.extxyz",
     ]
     if pending:
-        work = sum(_work(frame) for frame in pending)
+        work = sum(size_of(frame) for frame in pending)
         cost = forecast(_speed_kind(recipe, resources), work)
         if isinstance(recipe.level, Cp2kLevel):
             core_hours = CORE_SECONDS * work / CORE_SECONDS_ATOMS**2 / 3600
@@ -182,11 +180,6 @@ def _resources(recipe: LabelRecipe, calculator: Calculator, pending: int) -> Res
     return Resources(ranks=recipe.execution.ranks or most // side_by_side, threads=threads)
 
 
-def _work(frame: Frame) -> float:
-    """Return the size of a calculation: grid work grows with atoms, orthogonality faster."""
-    return float(len(frame.atoms) ** 2)
-
-
 def _speed_kind(recipe: LabelRecipe, resources: Resources) -> str:
     level = recipe.level
     if not isinstance(level, Cp2kLevel):
@@ -195,147 +188,6 @@ def _speed_kind(recipe: LabelRecipe, resources: Resources) -> str:
         f"label atoms squared, cp2k {level.cutoff_rydberg:g} Ry, "
         f"{available_cores() // resources.cores} x {resources.cores} cores"
     )
-
-
-@dataclass
-class _Pending:
-    """One structure on its way to a label."""
-
-    key: str
-    frame: Frame
-    tries: list[store.Try] = field(default_factory=list)
-
-
-def _compute(
-    recipe: LabelRecipe, pending: Mapping[str, Frame], workspace: Workspace, show: Reporter
-) -> None:
-    """Run and land the pending labels as cores become free; a failed one is tried once more.
-
-    Raises
-    ------
-    EngineError
-        If a failure is no structure's fault, or the very first structure cannot be labelled:
-        the others would fail alike.
-    """
-    calculator = calculator_of(recipe)
-    resources = _resources(recipe, calculator, len(pending))
-    out = workspace.directory
-    waiting = {key: _Pending(key, frame) for key, frame in pending.items()}
-    by_job: dict[str, _Pending] = {}
-    landed = sum(1 for record in store.stored(out).values() if record.status == "converged")
-    began_with = landed
-    total_seconds, total_work = 0.0, 0.0
-
-    def next_job(entry: _Pending) -> Job:
-        job = _prepare(calculator, entry, out, resources)
-        by_job[job.name] = entry
-        return replace(job, progress=lambda: _progress(calculator, job, waiting, len(pending)))
-
-    def land(job: Job, outcome: Outcome | None) -> Job | None:
-        """Store a finished calculation; return the next try of a failed one."""
-        nonlocal landed, total_seconds, total_work
-        entry = by_job[job.name]
-        result = calculator.read(job, outcome, entry.frame.atoms)
-        method = calculator.methods[len(entry.tries)]
-        seconds = round(outcome.seconds, 1) if outcome is not None else 0.0
-        if isinstance(result, Failed) and result.cause == "environment":
-            raise EngineError(result.message)
-        entry.tries.append(_try(method, result, seconds))
-        if isinstance(result, Failed) and len(entry.tries) < len(calculator.methods):
-            return next_job(entry)
-        if isinstance(result, Failed) and result.cause == "aborted" and not landed:
-            raise EngineError(result.message)
-        _store(recipe, calculator, entry, result, resources, out)
-        del waiting[entry.key]
-        if isinstance(result, SinglePoint):
-            landed += 1
-            total_seconds += sum(t.seconds for t in entry.tries)
-            total_work += _work(entry.frame)
-        show("label", Progress(len(pending) - len(waiting), len(pending), "frame"))
-        return None
-
-    jobs = []
-    for entry in list(waiting.values()):
-        following: Job | None = next_job(entry)
-        # A call that was killed may have left finished calculations.
-        while following is not None and calculator.is_ended(following.directory):
-            following = land(following, None)
-        if following is not None:
-            jobs.append(following)
-    run_jobs(jobs, workspace.token, show=lambda name, now: show("label", now), ended=land)
-    if landed > began_with and total_seconds:
-        side_by_side = max(1, available_cores() // resources.cores)
-        remember_speed(_speed_kind(recipe, resources), total_work, total_seconds / side_by_side)
-
-
-def _progress(
-    calculator: Calculator, job: Job, waiting: Mapping[str, _Pending], total: int
-) -> Progress:
-    return Progress(total - len(waiting), total, "frame", calculator.step(job.directory))
-
-
-def _prepare(calculator: Calculator, entry: _Pending, out: Path, resources: Resources) -> Job:
-    """Write the input of the next try, unless an earlier call left it with its result."""
-    number = len(entry.tries)
-    text = calculator.input_text(entry.frame.atoms, calculator.methods[number])
-    work = out / "work" / entry.key / str(number)
-    path = work / calculator.input_name
-    same = path.is_file() and path.read_text() == text
-    if work.exists() and not (same and calculator.is_ended(work)):
-        shutil.rmtree(work)
-    if not work.exists():
-        write_text(path, text)
-    again = f", {calculator.methods[number]}" if number else ""
-    return calculator.job(f"label {entry.frame.name}{again}", work, resources)
-
-
-def _try(method: str, result: SinglePoint | Failed, seconds: float) -> store.Try:
-    if isinstance(result, SinglePoint):
-        return store.Try(
-            method=method, result="converged", iterations=result.iterations, seconds=seconds
-        )
-    return store.Try(
-        method=method,
-        result="unconverged" if result.cause == "unconverged" else "aborted",
-        iterations=result.iterations,
-        seconds=seconds,
-        message=result.message.splitlines()[0],
-    )
-
-
-def _store(
-    recipe: LabelRecipe,
-    calculator: Calculator,
-    entry: _Pending,
-    result: SinglePoint | Failed,
-    resources: Resources,
-    out: Path,
-) -> None:
-    """Put the end of a structure into the store: its label, or all its failed tries."""
-    frame = entry.frame
-    record = store.Record(
-        id=entry.key,
-        status=entry.tries[-1].result,
-        source=relative(frame.source, out),
-        frame=frame.index,
-        formula=frame.atoms.get_chemical_formula(),
-        cores=resources.cores,
-        tries=tuple(entry.tries),
-    )
-    point = result if isinstance(result, SinglePoint) else None
-    if point is not None:
-        record = store.with_results(record, frame.atoms, point)
-    work = out / "work" / entry.key
-    last = len(entry.tries) - 1
-    files: dict[str, Path] = {}
-    for number in range(len(entry.tries)):
-        prefix = "" if number == last else f"failed_{number}_"
-        for name in (calculator.input_name, calculator.output_name):
-            if (work / str(number) / name).is_file():
-                files[prefix + name] = work / str(number) / name
-    level = level_in_words(recipe, list(frame.atoms.symbols))
-    store.add(out, record, frame.atoms, point, files, level)
-    shutil.rmtree(work)
 
 
 def _finish(workspace: Workspace, wanted: set[str]) -> Manifest:

@@ -18,8 +18,9 @@ COMMANDS = {
     "runs": "mlip md PROTOCOL --model MODEL --structure STRUCTURE",
     "analysis": "mlip analyse RUN",
     "labels": "mlip label STRUCTURES",
+    "exploration": "mlip explore RECIPE",
 }
-ORDER = ("analysis", "run", "model", "set", "labels", "structure")
+ORDER = ("analysis", "run", "model", "set", "exploration", "labels", "structure")
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ SHIPPED = REPOSITORY / "training_data" / "recipes" / "explore_li3ps4.yml"
 # Copper by effective medium theory: a second of labels, a potential that learns in seconds.
 TOY = """
 type_map: [Cu]
-bootstrap: {frames_per_state: 4, rattle_angstrom: 0.12, strain: 0.015}
+bootstrap: {frames_per_state: 4, rattle_angstrom: 0.06, strain: 0.015}
 states:
   - name: cold
     phase: crystal
@@ -47,7 +47,7 @@ states:
     pressure_gpa: 0.0
     from_round: 2
 sampling: {timestep_fs: 2.0, frame_every_ps: 0.02, minimise_steps: 5}
-trust: {accurate_error_ev_per_angstrom: 0.6, failed_error_ev_per_angstrom: 4.0, minimum_frames: 2}
+trust: {accurate_error_ev_per_angstrom: 0.35, failed_error_ev_per_angstrom: 4.0, minimum_frames: 2}
 selection: {maximum_frames: 6, spacing_ps: 0.06, maximum_density_g_cm3: 12}
 test_frames: 3
 train:
@@ -195,8 +195,8 @@ def killed_at(recipe: Path, out: Path, number: int, stage: str) -> None:
     """Run the loop until it is at a stage of a round, and kill it there with SIGKILL."""
     process = start(recipe, out)
     while process.poll() is None:
-        now = read_progress(out) if (out / "progress.json").is_file() else Progress()
-        if (now.round, now.stage) == (number, stage):
+        now = read_progress(out) if (out / "progress.json").is_file() else None
+        if now is not None and (now.round, now.stage) == (number, stage):
             time.sleep(0.7)  # into the work
             break
         time.sleep(0.02)
