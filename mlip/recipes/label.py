@@ -75,9 +75,9 @@ class Cp2kLevel(Recipe):
     dispersion: Literal["D3(BJ)", "D3", "none"] = "D3(BJ)"
     dispersion_cutoff_angstrom: float = Field(default=15.0, gt=0, le=50)
     cutoff_rydberg: float = Field(default=400.0, ge=50, le=5000)
-    rel_cutoff_rydberg: float = Field(default=50.0, ge=10, le=500)
-    eps_scf: float = Field(default=3.0e-5, gt=0, le=1e-3)
-    eps_default: float = Field(default=1.0e-11, gt=0, le=1e-6)
+    rel_cutoff_rydberg: float = Field(default=40.0, ge=10, le=500)
+    eps_scf: float = Field(default=1.0e-4, gt=0, le=1e-3)
+    eps_default: float = Field(default=1.0e-9, gt=0, le=1e-6)
     kpoints: tuple[Mesh, Mesh, Mesh] | None = None
     reference_cell_angstrom: tuple[Row, Row, Row] | None = None
     basis_set_files: tuple[str, ...] = Field(default=("BASIS_MOLOPT",), min_length=1)

@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from toy_runs import toy_frames, write_cp2k, write_extxyz, write_npy
 
 from mlip.data.frames import select
 from mlip.data.ingest import ingest, plan_ingest
+from mlip.data.level import common_level
 from mlip.data.readers import read_deepmd, read_extxyz, read_outcar, read_xml
+from mlip.data.split import System
 from mlip.errors import DataError, RecipeError, TypeMapError, UnitError
 from mlip.manifest import read_manifest
 from mlip.recipes.base import validated
@@ -247,6 +250,33 @@ def test_sources_of_different_level_are_refused_naming_the_key(tmp_path):
             {"name": "a", "format": "cp2k", "path": "a"},
             {"name": "b", "format": "cp2k", "path": "b"},
         )
+
+
+@pytest.mark.parametrize(
+    ("key", "one", "other", "same"),
+    [
+        ("eps_scf", "1e-06", "0.0001", True),
+        ("eps_scf", "1e-06", "0.001", False),
+        ("eps_default", "1e-11", "1e-09", True),
+        ("eps_default", "1e-11", "1e-08", False),
+        ("rel_cutoff_rydberg", "50", "40", True),
+        ("rel_cutoff_rydberg", "50", "30", False),
+        ("cutoff_rydberg", "400", "350", False),
+        ("functional", "PBE", "SCAN", False),
+    ],
+)
+def test_settings_that_are_converged_are_one_level_and_others_are_not(key, one, other, same):
+    systems = [
+        System(name, SimpleNamespace(), replace(toy_frames(2), level={key: value}))
+        for name, value in (("a", one), ("b", other), ("c", one))
+    ]
+    if not same:
+        with pytest.raises(DataError, match=f"{key}: {one} in a, {other} in b"):
+            common_level(systems)
+        return
+    level, check = common_level(systems)
+    assert check.verdict == "pass"
+    assert set(level[key].split(", ")) == {one, other}
 
 
 def test_sources_with_different_energy_zeros_fail(tmp_path):

@@ -82,9 +82,9 @@ def input_text(level: Cp2kLevel, method: str) -> str:
 def test_the_default_input_holds_the_level_of_the_recipe_and_the_second_the_same():
     first, second = (input_text(Cp2kLevel(), method) for method in scf_methods(Cp2kLevel()))
     level = (
-        "CUTOFF 400 REL_CUTOFF 50",
-        "EPS_DEFAULT 1.000E-11",
-        "EPS_SCF 3.000E-05",
+        "CUTOFF 400 REL_CUTOFF 40",
+        "EPS_DEFAULT 1.000E-09",
+        "EPS_SCF 1.000E-04",
         "&XC_FUNCTIONAL PBE",
         "TYPE DFTD3(BJ) REFERENCE_FUNCTIONAL PBE PARAMETER_FILE_NAME dftd3.dat R_CUTOFF 15",
         "&KIND Li BASIS_SET DZVP-MOLOPT-SR-GTH POTENTIAL GTH-PBE-q3",

@@ -202,3 +202,22 @@ def test_several_temperatures_make_a_directory_of_runs(md_command, tmp_path):
 )
 def test_lammps_failures_are_explained(log, meaning):
     assert meaning in explain(log)
+
+
+def test_a_run_that_blows_up_says_so_and_what_it_saw_stays_readable(md_command, tmp_path):
+    # A step of 5 fs at 5000 K: atoms fly through each other until LAMMPS loses them.
+    settings = (
+        "temperatures_kelvin=[5000]",
+        "timestep_fs=5",
+        "stages=[{kind: nvt, duration_ps: 50, cell: keep, thermostat_damping_ps: 1000}]",
+        "deviation_every_steps=50",
+    )
+    command = md_command(*(word for setting in settings for word in ("--set", setting)))
+    assert main(command) == 4
+    out = tmp_path / "run"
+    assert read_manifest(out).status == "running"
+    (stream,) = json.loads((out / "trajectory.json").read_text())["streams"]
+    (segment,) = stream["segments"]
+    trajectory = open_run(out)
+    assert trajectory.n_frames == segment["last_step"] // 2 + 1
+    assert np.isfinite(next(iter(trajectory.frames())).positions).all()

@@ -32,6 +32,8 @@ from mlip.structures.strain import strained
 
 HERE = Path(__file__).resolve().parent
 RAW = HERE.parent / "raw" / "li3ps4_cp2k_aimd"
+# What is not varied.
+BASE = {"cutoff_rydberg": 400, "rel_cutoff_rydberg": 50, "eps_scf": 3e-5, "eps_default": 1e-11}
 TZVP = {
     "basis_set_files": ["BASIS_MOLOPT", "BASIS_MOLOPT_UCL"],
     "species": {
@@ -85,6 +87,7 @@ FRAMES = {
 }
 CUTOFFS = (300, 350, 400, 500, 600, 800)
 RELATIVE = (30, 40, 50, 60, 80)
+PRECISIONS = (1e-8, 1e-9, 1e-10, 1e-11, 1e-12)
 THRESHOLDS = (1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 1e-7)
 
 STUDIES = (
@@ -99,6 +102,12 @@ STUDIES = (
         "Relative cutoff at 400 Ry, Ry",
         "beta32",
         {f"{c}": {"rel_cutoff_rydberg": c} for c in RELATIVE},
+    ),
+    Study(
+        "precision",
+        "EPS_DEFAULT of overlap and grid sums",
+        "beta32",
+        {f"{e:g}": {"eps_default": e} for e in PRECISIONS},
     ),
     Study(
         "SCF threshold",
@@ -162,7 +171,7 @@ def compute(study: Study, work: Path) -> list[Row]:
 def _labels(
     level: dict[str, Any], path: Path, frames: list[ase.Atoms], work: Path
 ) -> list[tuple[Record, ase.Atoms]]:
-    recipe = LabelRecipe.model_validate({"level": level})
+    recipe = LabelRecipe.model_validate({"level": {**BASE, **level}})
     key = frame_id(recipe, frames[0])
     out = work / "labels" / key
     label(recipe, [path], out)
