@@ -41,6 +41,11 @@ def species_of(level: Cp2kLevel, elements: Sequence[str]) -> dict[str, Species]:
 
 def level_in_words(level: Cp2kLevel, elements: Sequence[str]) -> dict[str, str]:
     """Return the level setting by setting, under the names that ingest reads from an input."""
+    sampling = f"as {level.sampling_width_angstrom:g} Angstrom"
+    if level.kpoints is not None:
+        sampling = "MONKHORST-PACK " + " ".join(map(str, level.kpoints))
+    elif not level.sampling_width_angstrom:
+        sampling = "Gamma"
     words = {
         "code": "CP2K",
         "functional": level.functional,
@@ -50,9 +55,7 @@ def level_in_words(level: Cp2kLevel, elements: Sequence[str]) -> dict[str, str]:
         "eps_scf": f"{level.eps_scf:g}",
         "eps_default": f"{level.eps_default:g}",
         "smearing": "none",
-        "kpoints": "MONKHORST-PACK " + " ".join(map(str, level.kpoints))
-        if level.kpoints
-        else "Gamma",
+        "kpoints": sampling,
         "spin_polarised": "False",
     }
     if level.dispersion != "none":
@@ -63,13 +66,33 @@ def level_in_words(level: Cp2kLevel, elements: Sequence[str]) -> dict[str, str]:
     return words
 
 
-def scf_methods(level: Cp2kLevel) -> tuple[str, ...]:
+def kpoint_mesh(level: Cp2kLevel, cell: NDArray[np.float64]) -> tuple[int, int, int]:
+    """Return the k points along a, b and c; (1, 1, 1) is the Gamma point alone.
+
+    Parameters
+    ----------
+    level : Cp2kLevel
+    cell : ndarray, shape (3, 3)
+        Cell vectors as rows, in Å.
+    """
+    if level.kpoints is not None:
+        return level.kpoints
+    # Distance between opposite faces: the inverse length of the reciprocal vector.
+    widths = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    # A cell a hair narrower than asked is wide enough.
+    counts = np.ceil(level.sampling_width_angstrom / widths - 0.05).astype(int)
+    a, b, c = (max(1, int(count)) for count in counts)
+    return a, b, c
+
+
+def scf_methods(level: Cp2kLevel, cell: NDArray[np.float64]) -> tuple[str, ...]:
     """Return the ways to self-consistency in the order in which they are tried.
 
     All reach the same minimum of the same functional; a second way is tried where the first
-    does not converge.
+    does not converge. Orbital transformation knows the Gamma point only.
     """
-    return (DIAGONALISE, DAMP) if level.kpoints else (DIAGONALISE, MINIMISE)
+    gamma = kpoint_mesh(level, cell) == (1, 1, 1)
+    return (DIAGONALISE, MINIMISE) if gamma else (DIAGONALISE, DAMP)
 
 
 def single_point_input(
@@ -111,7 +134,7 @@ def single_point_input(
         "&FORCE_EVAL",
         "  METHOD Quickstep",
         "  STRESS_TENSOR ANALYTICAL",
-        *_dft(level, method, max_scf),
+        *_dft(level, kpoint_mesh(level, cell), method, max_scf),
         "  &SUBSYS",
         "    &CELL",
         *(f"      {name} {_triple(row)}" for name, row in zip("ABC", cell, strict=True)),
@@ -154,11 +177,11 @@ def _triple(row: NDArray[np.float64]) -> str:
     return " ".join(f"{value:18.12f}" for value in row)
 
 
-def _dft(level: Cp2kLevel, method: str, max_scf: int) -> list[str]:
+def _dft(level: Cp2kLevel, mesh: tuple[int, int, int], method: str, max_scf: int) -> list[str]:
     kpoints: tuple[str, ...] = ()
-    if level.kpoints:
-        mesh = " ".join(map(str, level.kpoints))
-        kpoints = ("    &KPOINTS", f"      SCHEME MONKHORST-PACK {mesh}", "    &END KPOINTS")
+    if mesh != (1, 1, 1):
+        words = " ".join(map(str, mesh))
+        kpoints = ("    &KPOINTS", f"      SCHEME MONKHORST-PACK {words}", "    &END KPOINTS")
     return [
         "  &DFT",
         *(f"    BASIS_SET_FILE_NAME {name}" for name in level.basis_set_files),
@@ -185,7 +208,7 @@ def _dft(level: Cp2kLevel, method: str, max_scf: int) -> list[str]:
         "      &END PRINT",
         "    &END SCF",
         *_exchange_correlation(level),
-        *_gap(level),
+        *_gap(method),
         "  &END DFT",
     ]
 
@@ -201,6 +224,7 @@ def _damp(level: Cp2kLevel, max_scf: int) -> list[str]:
 def _mixing(max_scf: int, mixing: list[str]) -> list[str]:
     return [
         f"      MAX_SCF {max_scf}",
+        "      ADDED_MOS 1",
         "      &DIAGONALIZATION",
         "        ALGORITHM STANDARD",
         "      &END DIAGONALIZATION",
@@ -258,16 +282,26 @@ def _exchange_correlation(level: Cp2kLevel) -> list[str]:
     return ["    &XC", *functional, *dispersion, "    &END XC"]
 
 
-def _gap(level: Cp2kLevel) -> list[str]:
-    """Print the gap, from one empty orbital and without cubes; CP2K does so at Gamma only."""
-    if level.kpoints:
-        return []
+def _gap(method: str) -> list[str]:
+    """Print what the gap is read from, with one empty orbital and without cubes."""
+    if method == MINIMISE:
+        return [
+            "    &PRINT",
+            "      &MO_CUBES",
+            "        NHOMO 1",
+            "        NLUMO 1",
+            "        WRITE_CUBE .FALSE.",
+            "      &END MO_CUBES",
+            "    &END PRINT",
+        ]
     return [
         "    &PRINT",
-        "      &MO_CUBES",
-        "        NHOMO 1",
-        "        NLUMO 1",
-        "        WRITE_CUBE .FALSE.",
-        "      &END MO_CUBES",
+        "      &MO",
+        "        EIGENVALUES .TRUE.",
+        "        OCCUPATION_NUMBERS .TRUE.",
+        "        &EACH",
+        "          QS_SCF 0",  # once, at the end
+        "        &END EACH",
+        "      &END MO",
         "    &END PRINT",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -86,18 +87,30 @@ def read_single_point(text: str, atoms: int, volume_angstrom3: float) -> SingleP
             f"CP2K log: {len(energies)} total energies found, expected 1. Several are copies "
             "that do not see each other: the MPI launcher of another library."
         )
-    gap = re.search(rf"HOMO - LUMO gap \[eV\] :\s*({NUMBER})", text)
     version = re.search(r"CP2K\| version string:\s*(?:CP2K version )?(.+)", text)
     ranks = re.search(r"Total number of message passing processes\s+(\d+)", text)
     return SinglePoint(
         energy_ev=float(energies[0]) * EV_PER_HARTREE,
         forces=_forces(text, atoms) * (EV_PER_HARTREE / ANGSTROM_PER_BOHR),
         virial=_pressure(text) * volume_angstrom3,
-        gap_ev=float(gap.group(1)) if gap else float("nan"),
+        gap_ev=_gap_ev(text),
         iterations=scf.iterations,
         version=version.group(1).strip() if version else "unknown",
         ranks=int(ranks.group(1)) if ranks else 1,
     )
+
+
+def _gap_ev(text: str) -> float:
+    """Return the gap between occupied and empty orbitals of all k points; NaN if not printed."""
+    found = re.search(rf"HOMO - LUMO gap \[eV\] :\s*({NUMBER})", text)
+    if found:
+        return float(found.group(1))
+    # Index, eigenvalue in hartree and in eV, occupation.
+    row = rf"^ MO\| +\d+ +{NUMBER} +({NUMBER}) +({NUMBER}) *$"
+    levels = [(float(e), float(n)) for e, n in re.findall(row, text, re.MULTILINE)]
+    occupied = [energy for energy, electrons in levels if electrons > 1.0]
+    empty = [energy for energy, electrons in levels if electrons <= 1.0]
+    return min(empty) - max(occupied) if occupied and empty else math.nan
 
 
 def _forces(text: str, atoms: int) -> NDArray[np.float64]:

@@ -48,7 +48,8 @@ FAILURES: tuple[tuple[str, str], ...] = (
 # What LAMMPS says when the forces, not the machine, are to blame.
 BLOW_UP = (
     r"Lost atoms|Non-numeric|Out of range atoms|Neighbor list overflow|out of range|"
-    r"Box bounds are invalid|Illegal box|skew is too large|Failed to allocate .* neighbor"
+    r"Box bounds are invalid|Domain too large|Too many neighbor bins|Illegal box|"
+    r"skew is too large|Failed to allocate .* neighbor"
 )
 
 

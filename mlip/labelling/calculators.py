@@ -23,8 +23,8 @@ class Calculator:
 
     Attributes
     ----------
-    methods : tuple of str
-        Ways to the same result, tried in this order; the next one where one fails.
+    methods : callable
+        structure -> ways to the same result, tried in this order; the next where one fails.
     input_name, output_name : str
         Files of a calculation that are kept with the label.
     command : callable
@@ -43,7 +43,7 @@ class Calculator:
         Whether one calculation can use several ranks.
     """
 
-    methods: tuple[str, ...]
+    methods: Callable[[Atoms], tuple[str, ...]]
     input_name: str
     output_name: str
     command: Callable[[], str]
@@ -121,7 +121,7 @@ def _cp2k(level: Cp2kLevel, max_scf: int) -> Calculator:
         return log.is_file() and ended(log.read_text(errors="replace"))
 
     return Calculator(
-        methods=cp2k_input.scf_methods(level),
+        methods=lambda atoms: cp2k_input.scf_methods(level, atoms.cell.array),
         input_name=cp2k.INPUT,
         output_name=cp2k.OUTPUT,
         command=lambda: " ".join(cp2k.cp2k_command()),
@@ -138,7 +138,7 @@ def _cp2k(level: Cp2kLevel, max_scf: int) -> Calculator:
 
 def _ase(level: AseLevel) -> Calculator:
     return Calculator(
-        methods=("calculator",),
+        methods=lambda atoms: ("calculator",),
         input_name=ase_single_point.INPUT,
         output_name=ase_single_point.OUTPUT,
         command=lambda: level.calculator,

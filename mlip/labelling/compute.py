@@ -79,12 +79,13 @@ def compute(
         nonlocal seconds_spent, work_done
         entry = by_job[job.name]
         result = calculator.read(job, outcome, entry.frame.atoms)
-        method = calculator.methods[len(entry.tries)]
+        methods = calculator.methods(entry.frame.atoms)
+        method = methods[len(entry.tries)]
         seconds = round(outcome.seconds, 1) if outcome is not None else 0.0
         if isinstance(result, Failed) and result.cause == "environment":
             raise EngineError(result.message)
         entry.tries.append(_try(method, result, seconds))
-        if isinstance(result, Failed) and len(entry.tries) < len(calculator.methods):
+        if isinstance(result, Failed) and len(entry.tries) < len(methods):
             return next_job(entry)
         _store(recipe, calculator, entry, result, resources, out)
         del waiting[entry.key]
@@ -120,7 +121,8 @@ def _progress(
 def _prepare(calculator: Calculator, entry: _Pending, out: Path, resources: Resources) -> Job:
     """Write the input of the next try, unless an earlier call left it with its result."""
     number = len(entry.tries)
-    text = calculator.input_text(entry.frame.atoms, calculator.methods[number])
+    method = calculator.methods(entry.frame.atoms)[number]
+    text = calculator.input_text(entry.frame.atoms, method)
     work = out / "work" / entry.key / str(number)
     path = work / calculator.input_name
     same = path.is_file() and path.read_text() == text
@@ -128,7 +130,7 @@ def _prepare(calculator: Calculator, entry: _Pending, out: Path, resources: Reso
         shutil.rmtree(work)
     if not work.exists():
         write_text(path, text)
-    again = f", {calculator.methods[number]}" if number else ""
+    again = f", {method}" if number else ""
     return calculator.job(f"label {entry.frame.name}{again}", work, resources)
 
 

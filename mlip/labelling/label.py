@@ -145,7 +145,10 @@ def _readable(recipe: LabelRecipe, structures: Sequence[Path]) -> list[Frame]:
     require_known_elements(
         recipe, [frame.name for frame in frames], [frame.atoms for frame in frames]
     )
-    gamma_only = isinstance(recipe.level, Cp2kLevel) and recipe.level.kpoints is None
+    level = recipe.level
+    gamma_only = isinstance(level, Cp2kLevel) and not (
+        level.kpoints or level.sampling_width_angstrom
+    )
     if gamma_only and (warning := small_cells(frames)):
         tell(warning)
     return frames

@@ -57,8 +57,11 @@ class Cp2kLevel(Recipe):
         minimised instead).
     eps_default : float
         Precision of overlap and grid sums.
+    sampling_width_angstrom : float
+        Each direction gets as many k points (Monkhorst-Pack) as make the cell at least so
+        wide; a cell that wide by itself has the Gamma point alone, and 0 means it always.
     kpoints : tuple of int, optional
-        Monkhorst-Pack mesh along a, b and c; the Gamma point alone by default.
+        A mesh along a, b and c instead, whatever the cell.
     reference_cell_angstrom : three rows of three numbers, optional
         Cell that fixes the number of grid points. With one for all volumes, an equation of
         state is smooth; without it the grid jumps from cell to cell.
@@ -78,6 +81,7 @@ class Cp2kLevel(Recipe):
     rel_cutoff_rydberg: float = Field(default=40.0, ge=10, le=500)
     eps_scf: float = Field(default=1.0e-4, gt=0, le=1e-3)
     eps_default: float = Field(default=1.0e-9, gt=0, le=1e-6)
+    sampling_width_angstrom: float = Field(default=12.0, ge=0, le=100)
     kpoints: tuple[Mesh, Mesh, Mesh] | None = None
     reference_cell_angstrom: tuple[Row, Row, Row] | None = None
     basis_set_files: tuple[str, ...] = Field(default=("BASIS_MOLOPT",), min_length=1)

@@ -19,7 +19,12 @@ from ase import Atoms
 from mlip.data.cp2k_input import parse_input, read_level
 from mlip.data.readers import read_extxyz
 from mlip.engines.cp2k import INPUT, PROGRAMS, read_result, single_point_job
-from mlip.engines.cp2k_input import level_in_words, scf_methods, single_point_input
+from mlip.engines.cp2k_input import (
+    kpoint_mesh,
+    level_in_words,
+    scf_methods,
+    single_point_input,
+)
 from mlip.engines.single_point import SinglePoint
 from mlip.errors import DataError, EngineError, InputError
 from mlip.execution.job import Resources
@@ -37,6 +42,7 @@ HYDROGEN = {
     "rel_cutoff_rydberg": 30,
     "eps_scf": 1e-4,
     "eps_default": 1e-9,
+    "sampling_width_angstrom": 0,
 }
 MORSE = {
     "engine": "ase",
@@ -73,14 +79,16 @@ def changed_times(out: Path) -> dict[str, int]:
 
 
 def input_text(level: Cp2kLevel, method: str) -> str:
-    atoms = Atoms("LiPS", np.eye(3) * 3, cell=[9] * 3, pbc=True)
+    atoms = Atoms("LiPS", np.eye(3) * 3, cell=np.eye(3) * 12, pbc=True)
     return single_point_input(
         level, list(atoms.symbols), atoms.positions, atoms.cell.array, method=method, max_scf=60
     )
 
 
 def test_the_default_input_holds_the_level_of_the_recipe_and_the_second_the_same():
-    first, second = (input_text(Cp2kLevel(), method) for method in scf_methods(Cp2kLevel()))
+    first, second = (
+        input_text(Cp2kLevel(), method) for method in scf_methods(Cp2kLevel(), np.eye(3) * 12)
+    )
     level = (
         "CUTOFF 400 REL_CUTOFF 40",
         "EPS_DEFAULT 1.000E-09",
@@ -102,15 +110,32 @@ def test_the_default_input_holds_the_level_of_the_recipe_and_the_second_the_same
 
 def test_a_mesh_of_k_points_is_in_the_input_and_is_never_tried_with_ot():
     level = Cp2kLevel(kpoints=(2, 1, 3))
-    for method in scf_methods(level):
+    for method in scf_methods(level, np.eye(3) * 12):
         words = " ".join(input_text(level, method).split())
         assert "&KPOINTS SCHEME MONKHORST-PACK 2 1 3 &END KPOINTS" in words
         assert "&OT" not in words
 
 
+@pytest.mark.parametrize(
+    ("cell", "width", "mesh"),
+    [
+        (np.diag([12.8, 8.2, 12.2]), 12.0, (1, 2, 1)),
+        (np.diag([12.8, 8.2, 6.1]), 12.0, (1, 2, 2)),
+        (np.diag([12.0, 12.0, 11.9]), 12.0, (1, 1, 1)),  # a hair narrower is wide enough
+        (np.diag([3.0, 5.0, 30.0]), 0.0, (1, 1, 1)),
+        # Sheared by its own length: the faces are as far apart as before.
+        (np.array([[6.0, 0, 0], [6.0, 6.0, 0], [0, 0, 12.0]]), 12.0, (3, 2, 1)),
+    ],
+)
+def test_short_directions_get_k_points_until_the_cell_is_wide_enough(cell, width, mesh):
+    level = Cp2kLevel(sampling_width_angstrom=width)
+    assert kpoint_mesh(level, cell) == mesh
+    assert kpoint_mesh(Cp2kLevel(kpoints=(4, 5, 6)), cell) == (4, 5, 6)
+
+
 def test_the_level_in_words_is_the_one_that_ingest_reads_from_the_input():
-    level = Cp2kLevel(dispersion="D3", cutoff_rydberg=360)
-    text = input_text(level, scf_methods(level)[0])
+    level = Cp2kLevel(dispersion="D3", cutoff_rydberg=360, sampling_width_angstrom=0)
+    text = input_text(level, scf_methods(level, np.eye(3))[0])
     assert level_in_words(level, ["Li", "P", "S"]) == read_level(parse_input(text, Path("x")))
 
 
@@ -367,9 +392,10 @@ def virial_against_strain(settings: LabelRecipe, atoms: Atoms, folder: Path, axe
 
 
 @needs_cp2k
-def test_the_virial_of_a_dft_label_is_minus_the_energy_change_with_strain(tmp_path):
+@pytest.mark.parametrize("kpoints", [None, (1, 1, 2)])
+def test_the_virial_of_a_dft_label_is_minus_the_energy_change_with_strain(tmp_path, kpoints):
     atoms = Atoms("H2", [[0.1, 0.2, 0.3], [0.1, 0.6, 1.0]], cell=[6.0, 6.5, 7.0], pbc=True)
-    settings = recipe(cutoff_rydberg=300, rel_cutoff_rydberg=60, eps_scf=1e-6)
+    settings = recipe(cutoff_rydberg=300, rel_cutoff_rydberg=60, eps_scf=1e-6, kpoints=kpoints)
     for virial, slope in virial_against_strain(settings, atoms, tmp_path, [(2, 2), (1, 2)]):
         assert abs(virial) > 0.5
         assert virial == pytest.approx(slope, rel=0.03)
@@ -407,7 +433,7 @@ def test_both_ways_to_self_consistency_reach_the_same_label(tmp_path):
     level = recipe(eps_scf=1e-6, cutoff_rydberg=200).level
     atoms = hydrogen(0.9)
     found = []
-    for number, method in enumerate(scf_methods(level)):
+    for number, method in enumerate(scf_methods(level, atoms.cell.array)):
         folder = tmp_path / str(number)
         folder.mkdir()
         text = single_point_input(

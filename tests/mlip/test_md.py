@@ -16,9 +16,13 @@ from analysis.runs import open_run
 from mlip.cli import main
 from mlip.engines.lammps import explain
 from mlip.engines.lammps_output import restart_is_whole
+from mlip.errors import BlowUpError
 from mlip.manifest import read_manifest, relative, write_manifest
 from mlip.md.records import StageRecord, segments
+from mlip.md.run import md
 from mlip.md.script import Attempt
+from mlip.recipes.base import load_recipe
+from mlip.recipes.protocol import Protocol
 
 
 def rows(path):
@@ -204,20 +208,26 @@ def test_lammps_failures_are_explained(log, meaning):
     assert meaning in explain(log)
 
 
-def test_a_run_that_blows_up_says_so_and_what_it_saw_stays_readable(md_command, tmp_path):
-    # A step of 5 fs at 5000 K: atoms fly through each other until LAMMPS loses them.
-    settings = (
-        "temperatures_kelvin=[5000]",
-        "timestep_fs=5",
-        "stages=[{kind: nvt, duration_ps: 50, cell: keep, thermostat_damping_ps: 1000}]",
-        "deviation_every_steps=50",
+@pytest.mark.parametrize("pressure_gpa", [3000, -300])
+def test_a_run_that_blows_up_says_so_and_what_it_saw_stays_readable(
+    md_command, tmp_path, pressure_gpa
+):
+    # Crushed until atoms are lost, or torn apart until the box is too large.
+    stage = (
+        f"{{kind: npt, duration_ps: 5, barostat: iso, pressure_gpa: {pressure_gpa}, "
+        "barostat_damping_ps: 0.2}"
     )
-    command = md_command(*(word for setting in settings for word in ("--set", setting)))
-    assert main(command) == 4
+    settings = ("temperatures_kelvin=[5000]", "timestep_fs=5", f"stages=[{stage}]")
+    protocol, model, structure = (md_command()[k] for k in (1, 3, 5))
+    recipe = load_recipe(Path(protocol), Protocol, list(settings))
     out = tmp_path / "run"
+    with pytest.raises(BlowUpError) as caught:
+        md(recipe, out, model=Path(model), structure=Path(structure), accept_parity=True)
+    assert caught.value.exit_code == 4
     assert read_manifest(out).status == "running"
     (stream,) = json.loads((out / "trajectory.json").read_text())["streams"]
     (segment,) = stream["segments"]
-    trajectory = open_run(out)
+    trajectory = open_run(out, purpose="equilibration")
     assert trajectory.n_frames == segment["last_step"] // 2 + 1
+    assert trajectory.n_frames > 2
     assert np.isfinite(next(iter(trajectory.frames())).positions).all()

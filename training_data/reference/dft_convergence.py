@@ -31,9 +31,16 @@ from mlip.structures.rattle import rattled
 from mlip.structures.strain import strained
 
 HERE = Path(__file__).resolve().parent
+BENCHMARK = HERE.parents[1] / "tests" / "benchmarks" / "label_frames.extxyz"
 RAW = HERE.parent / "raw" / "li3ps4_cp2k_aimd"
 # What is not varied.
-BASE = {"cutoff_rydberg": 400, "rel_cutoff_rydberg": 50, "eps_scf": 3e-5, "eps_default": 1e-11}
+BASE = {
+    "cutoff_rydberg": 400,
+    "rel_cutoff_rydberg": 50,
+    "eps_scf": 3e-5,
+    "eps_default": 1e-11,
+    "sampling_width_angstrom": 0,
+}
 TZVP = {
     "basis_set_files": ["BASIS_MOLOPT", "BASIS_MOLOPT_UCL"],
     "species": {
@@ -84,6 +91,7 @@ FRAMES = {
     "gamma64 cell": lambda: [crystal("gamma-Li3PS4", (1, 2, 2), 0.2, 4)],
     "Li7P3S11 42 cell": lambda: [crystal("Li7P3S11", (1, 1, 1), 0.2, 5)],
     "melt64 cell": lambda: [aimd("melt_1500K", 24)],
+    "glass64 cell": lambda: ase.io.read(BENCHMARK, index="4:5"),
 }
 CUTOFFS = (300, 350, 400, 500, 600, 800)
 RELATIVE = (30, 40, 50, 60, 80)
@@ -127,14 +135,15 @@ STUDIES = (
             f"k points, {frames}",
             f"k points, {frames}",
             frames,
-            {"Gamma": {}, "x".join(map(str, mesh)): {"kpoints": list(mesh)}},
+            {"Gamma": {}, **{"x".join(map(str, m)): {"kpoints": list(m)} for m in meshes}},
         )
-        for frames, mesh in (
+        for frames, *meshes in (
             ("beta32 cell", (1, 2, 2)),
-            ("beta64 cell", (1, 2, 1)),
+            ("beta64 cell", (1, 2, 1), (2, 2, 2)),
             ("gamma64 cell", (2, 1, 1)),
-            ("Li7P3S11 42 cell", (1, 2, 1)),
+            ("Li7P3S11 42 cell", (2, 1, 1), (3, 1, 1)),
             ("melt64 cell", (1, 2, 1)),
+            ("glass64 cell", (2, 2, 2)),
         )
     ),
 )
