@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
@@ -76,7 +76,7 @@ def validated(content: dict[str, Any], model: type[RecipeModel], source: str) ->
     except ValidationError as error:
         lines = []
         for fault in error.errors(include_url=False):
-            key = ".".join(str(part) for part in fault["loc"]) or "recipe"
+            key = _key(model, fault["loc"])
             if fault["type"] == "extra_forbidden":
                 lines.append(
                     f"  {key}: unknown key. Known here: {_known_keys(model, fault['loc'])}"
@@ -163,12 +163,43 @@ def _index(node: list[Any], part: str, setting: str) -> int:
 
 
 def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    current: Any = model
+    """Return the keys of the section that a location lies in."""
+    current = [model]
     for part in location[:-1]:
-        fields = getattr(current, "model_fields", {})
-        current = fields[part].annotation if part in fields else None
-    fields = getattr(current, "model_fields", {})
-    return ", ".join(sorted(fields)) if fields else "see the recipe documentation"
+        inside = [m.model_fields[part] for m in current if part in m.model_fields]
+        if inside:
+            current = [found for field in inside for found in _models(field.annotation)]
+        elif isinstance(part, str):  # the tag of a union: which of its models was meant
+            current = [m for m in current if part in _tags(m)] or current
+    names = sorted({name for m in current for name in m.model_fields})
+    return ", ".join(names) or "see the recipe documentation"
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models in an annotation: unions, lists and the like are looked through."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _models(part)]
+
+
+def _tags(model: type[BaseModel]) -> set[str]:
+    """Return the words that single a model out in a union: its literal fields' values."""
+    literals = [field.annotation for field in model.model_fields.values()]
+    return {str(v) for a in literals if get_origin(a) is Literal for v in get_args(a)}
+
+
+def _key(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """Return a location as the user writes it: without the tags of unions."""
+    parts = []
+    current = [model]
+    for part in location:
+        inside = [m.model_fields[part] for m in current if part in m.model_fields]
+        if not inside and isinstance(part, str) and any(part in _tags(m) for m in current):
+            current = [m for m in current if part in _tags(m)]
+            continue
+        current = [found for field in inside for found in _models(field.annotation)] or current
+        parts.append(str(part))
+    return ".".join(parts) or "recipe"
 
 
 def _where(error: Exception) -> str:

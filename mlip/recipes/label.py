@@ -114,7 +114,12 @@ def _engine(content: Any) -> str:
 
 
 Level = Annotated[
-    Annotated[Cp2kLevel, Tag("cp2k")] | Annotated[AseLevel, Tag("ase")], Discriminator(_engine)
+    Annotated[Cp2kLevel, Tag("cp2k")] | Annotated[AseLevel, Tag("ase")],
+    Discriminator(
+        _engine,
+        custom_error_type="engine",
+        custom_error_message="engine must be 'cp2k' or 'ase'",
+    ),
 ]
 
 

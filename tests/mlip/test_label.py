@@ -26,7 +26,7 @@ from mlip.engines.cp2k_input import (
     single_point_input,
 )
 from mlip.engines.single_point import SinglePoint
-from mlip.errors import DataError, EngineError, InputError
+from mlip.errors import DataError, EngineError, InputError, RecipeError
 from mlip.execution.job import Resources
 from mlip.execution.local import run_job
 from mlip.labelling import store
@@ -192,6 +192,24 @@ def test_cells_too_small_for_gamma_are_warned_of_and_large_ones_are_not(tmp_path
     frames = read_frames([write(tmp_path / "a.extxyz", hydrogen(box=6.0), hydrogen(box=9.0))])
     assert "1 of 2 cells are lower than 8 Å (smallest 6.00 Å" in small_cells(frames)
     assert small_cells(frames[1:]) == ""
+
+
+@pytest.mark.parametrize(
+    ("level", "message"),
+    [
+        ({"cutof": 3}, r"level\.cutof: unknown key\. Known here: basis_set_files, cutoff_rydberg"),
+        ({"engine": "vasp"}, "level: engine must be 'cp2k' or 'ase'"),
+        ({"engine": "ase"}, r"level\.calculator: missing"),
+        ({"engine": "ase", "calculator": "Morse"}, r"level\.calculator: .*pattern"),
+        (
+            {"species": {"H": {"basis": "X", "potential": "GTH-PBE"}}},
+            r"level\.species\.H\.potential",
+        ),
+    ],
+)
+def test_a_wrong_level_is_named_as_it_is_written(level, message):
+    with pytest.raises(RecipeError, match=message):
+        validated({"level": level}, LabelRecipe, "test")
 
 
 def test_a_structure_directory_stands_for_its_structure(tmp_path):
