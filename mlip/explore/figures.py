@@ -29,13 +29,13 @@ def learning_curve(rounds: Sequence[Round]) -> bytes:
         axis.plot(frames, force, "o-", color=BLUE, markersize=4)
         axis.set_xlabel("training frames")
         axis.set_ylabel("force RMSE (meV/Å)", color=BLUE)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.1 * np.nanmax(force))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         other = axis.twinx()
         energy = [r.energy_rmse_mev_per_atom or np.nan for r in rounds]
         other.plot(frames, energy, "s--", color=ORANGE, markersize=4)
         other.set_ylabel("energy RMSE (meV/atom)", color=ORANGE)
-        other.set_ylim(bottom=0)
+        other.set_ylim(0, 1.1 * np.nanmax(energy))
         other.spines["right"].set_visible(True)
         return _png(figure)
 

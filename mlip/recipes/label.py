@@ -81,7 +81,7 @@ class Cp2kLevel(Recipe):
     rel_cutoff_rydberg: float = Field(default=40.0, ge=10, le=500)
     eps_scf: float = Field(default=1.0e-4, gt=0, le=1e-3)
     eps_default: float = Field(default=1.0e-9, gt=0, le=1e-6)
-    sampling_width_angstrom: float = Field(default=12.0, ge=0, le=100)
+    sampling_width_angstrom: float = Field(default=16.0, ge=0, le=100)
     kpoints: tuple[Mesh, Mesh, Mesh] | None = None
     reference_cell_angstrom: tuple[Row, Row, Row] | None = None
     basis_set_files: tuple[str, ...] = Field(default=("BASIS_MOLOPT",), min_length=1)

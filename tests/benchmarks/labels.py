@@ -5,7 +5,7 @@
 Naive: orbital transformation from atomic densities, every core on one calculation, EPS_SCF 1e-6,
 EPS_DEFAULT 1e-11, relative cutoff 50 Ry, grids in steps of three; what most inputs for such cells
 look like. Now: `mlip label` with its defaults, at the Gamma point alone (the same physics) and with
-its own k points, which cells narrower than 12 A need. Naive is timed on the first frame of a phase,
+its own k points, which cells narrower than 16 A need. Naive is timed on the first frame of a phase,
 now on both. The frames (``label_frames.extxyz``, 64 atoms: hot crystal 0.6 ps apart, melt, and a
 glass start packed from PS4 units and Li) tell where they are from. ``--ways`` compares instead the
 ways to self-consistency on the second crystal frame, from atoms and from the orbitals of the first.
@@ -64,7 +64,7 @@ def naive(atoms: Atoms, folder: Path) -> tuple[float, SinglePoint]:
 
 def ways(first: Atoms, second: Atoms, out: Path) -> None:
     """Print the steps of each way to self-consistency, cold and from other orbitals."""
-    level = Cp2kLevel()
+    level = Cp2kLevel(sampling_width_angstrom=0)
     resources = Resources()
     orbitals = out / "first" / "label-RESTART.wfn"
     runs: list[tuple[str, Atoms, str, bool]] = [("first", first, cp2k_input.DIAGONALISE, False)]

@@ -79,7 +79,7 @@ def changed_times(out: Path) -> dict[str, int]:
 
 
 def input_text(level: Cp2kLevel, method: str) -> str:
-    atoms = Atoms("LiPS", np.eye(3) * 3, cell=np.eye(3) * 12, pbc=True)
+    atoms = Atoms("LiPS", np.eye(3) * 3, cell=np.eye(3) * 16, pbc=True)
     return single_point_input(
         level, list(atoms.symbols), atoms.positions, atoms.cell.array, method=method, max_scf=60
     )
@@ -87,7 +87,7 @@ def input_text(level: Cp2kLevel, method: str) -> str:
 
 def test_the_default_input_holds_the_level_of_the_recipe_and_the_second_the_same():
     first, second = (
-        input_text(Cp2kLevel(), method) for method in scf_methods(Cp2kLevel(), np.eye(3) * 12)
+        input_text(Cp2kLevel(), method) for method in scf_methods(Cp2kLevel(), np.eye(3) * 16)
     )
     level = (
         "CUTOFF 400 REL_CUTOFF 40",
@@ -447,8 +447,9 @@ def test_a_label_repeats_from_its_stored_input(tmp_path):
 
 
 @needs_cp2k
-def test_both_ways_to_self_consistency_reach_the_same_label(tmp_path):
-    level = recipe(eps_scf=1e-6, cutoff_rydberg=200).level
+@pytest.mark.parametrize("kpoints", [None, (1, 1, 2)])
+def test_both_ways_to_self_consistency_reach_the_same_label(tmp_path, kpoints):
+    level = recipe(eps_scf=1e-6, cutoff_rydberg=200, kpoints=kpoints).level
     atoms = hydrogen(0.9)
     found = []
     for number, method in enumerate(scf_methods(level, atoms.cell.array)):

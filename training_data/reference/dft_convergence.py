@@ -3,8 +3,8 @@
     .venv/bin/python training_data/reference/dft_convergence.py [--work DIR] [--only NAME ...]
 
 Every number comes from `mlip label` with the level written beside it. Labels are kept in the
-work directory, so that an interrupted call goes on. It takes about an hour on two cores and
-writes ``dft_convergence.csv`` (raw numbers) and the tables of ``dft_convergence.md``.
+work directory, so that an interrupted call goes on. It takes about an hour on two cores, prints
+the tables of ``dft_convergence.md`` and writes ``dft_convergence.csv`` (raw numbers).
 """
 
 from __future__ import annotations
@@ -161,7 +161,6 @@ class Row:
     energy_difference_error_mev_per_atom: float
     pressure_error_gpa: float
     scf_steps: float
-    core_seconds: float
 
 
 def compute(study: Study, work: Path) -> list[Row]:
@@ -217,7 +216,6 @@ def _row(
         1000 * float(np.abs(shifts - shifts.mean()).max() * 2) if len(shifts) > 1 else float("nan"),
         float(max(pressures, key=abs)),
         float(np.mean([record.iterations for record, _ in labels])),
-        float(np.mean([record.seconds * record.cores for record, _ in labels])),
     )
 
 
@@ -227,15 +225,15 @@ def table(study: Study, rows: list[Row]) -> str:
         f"### {study.what} ({study.frames}; reference: {rows[-1].level})",
         "",
         "| level | force rms (meV/Å) | force max | energy shift (meV/atom) | energy difference of "
-        "the frames (meV/atom) | pressure (GPa) | SCF steps | core seconds |",
-        "|---|---|---|---|---|---|---|---|",
+        "the frames (meV/atom) | pressure (GPa) | SCF steps |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         lines.append(
             f"| {row.level} | {row.force_rms_mev_per_angstrom:.2f} | "
             f"{row.force_max_mev_per_angstrom:.2f} | {row.energy_shift_mev_per_atom:.3f} | "
             f"{row.energy_difference_error_mev_per_atom:.3f} | {row.pressure_error_gpa:.4f} | "
-            f"{row.scf_steps:.0f} | {row.core_seconds:.0f} |"
+            f"{row.scf_steps:.0f} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -252,12 +250,22 @@ def main() -> None:
         found = compute(study, arguments.work)
         rows += found
         print(table(study, found), flush=True)
-    if arguments.only:
-        return
-    with (HERE / "dft_convergence.csv").open("w", newline="") as handle:
+    write_rows(HERE / "dft_convergence.csv", rows)
+
+
+def write_rows(path: Path, rows: list[Row]) -> None:
+    """Write the rows; studies of the file that were not run now stay as they are."""
+    names = list(Row.__annotations__)
+    fresh = {row.study for row in rows}
+    kept: list[list[str]] = []
+    if path.is_file():
+        with path.open(newline="") as handle:
+            kept = [line for line in list(csv.reader(handle))[1:] if line[0] not in fresh]
+    with path.open("w", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(Row.__annotations__)
-        writer.writerows([getattr(row, name) for name in Row.__annotations__] for row in rows)
+        writer.writerow(names)
+        writer.writerows(kept)
+        writer.writerows([getattr(row, name) for name in names] for row in rows)
 
 
 if __name__ == "__main__":
