@@ -21,8 +21,9 @@ from mlip.recipes.label import LabelRecipe
 
 # Nothing bound is closer; nearer atoms are a fault of the structure (H2: 0.74 Å).
 CLOSEST_ANGSTROM = 0.5
-# Below this height of the cell, Gamma alone leaves tens of meV/Å in the forces of an insulator.
-GAMMA_HEIGHT_ANGSTROM = 8.0
+# Below this height of the cell, Gamma alone leaves tens of meV/Å in the forces of an insulator
+# (training_data/reference/dft_convergence.md).
+GAMMA_HEIGHT_ANGSTROM = 16.0
 KEPT_INFO = ("phase", "temperature_kelvin", "config_type")
 
 
@@ -95,7 +96,7 @@ def small_cells(frames: Sequence[Frame]) -> str:
     return (
         f"Warning: {len(low)} of {len(frames)} cells are lower than "
         f"{GAMMA_HEIGHT_ANGSTROM:g} Å (smallest {height:.2f} Å, {frame.name}); only the Gamma "
-        "point is sampled. Use a supercell."
+        "point is sampled. Use a supercell, or level.sampling_width_angstrom."
     )
 
 

@@ -27,8 +27,8 @@ from mlip.recipes.label import Cp2kLevel, LabelRecipe
 from mlip.workspace import Workspace, open_workspace
 
 KIND = "labels"
-# Li24P8S32 at the default level: 65 s on 2 cores.
-CORE_SECONDS, CORE_SECONDS_ATOMS = 130.0, 64
+# Li24P8S32 melt at the default level (training_data/reference/dft_convergence.md).
+CORE_SECONDS, CORE_SECONDS_ATOMS = 100.0, 64
 
 
 def label(

@@ -189,8 +189,8 @@ def test_a_label_is_known_by_its_structure_and_settings_but_not_by_the_ranks():
 
 
 def test_cells_too_small_for_gamma_are_warned_of_and_large_ones_are_not(tmp_path):
-    frames = read_frames([write(tmp_path / "a.extxyz", hydrogen(box=6.0), hydrogen(box=9.0))])
-    assert "1 of 2 cells are lower than 8 Å (smallest 6.00 Å" in small_cells(frames)
+    frames = read_frames([write(tmp_path / "a.extxyz", hydrogen(box=6.0), hydrogen(box=17.0))])
+    assert "1 of 2 cells are lower than 16 Å (smallest 6.00 Å" in small_cells(frames)
     assert small_cells(frames[1:]) == ""
 
 
