@@ -430,6 +430,22 @@ def test_the_virial_of_an_ase_label_is_minus_the_energy_change_with_strain(tmp_p
 
 
 @needs_cp2k
+def test_a_reference_cell_keeps_the_grid_while_the_volume_changes(tmp_path):
+    # The cell crosses a jump of the grid: without a reference the energy jumps with it.
+    boxes = np.array([5.98, 6.0, 6.02, 6.04, 6.06, 6.08])
+    path = write(tmp_path / "a.extxyz", *(hydrogen(0.75, box=box) for box in boxes))
+    reference = [[6.2, 0, 0], [0, 6.2, 0], [0, 0, 6.2]]
+    roughness = []
+    for name, cell in (("jumping", None), ("fixed", reference)):
+        settings = recipe(cutoff_rydberg=60, eps_scf=1e-6, reference_cell_angstrom=cell)
+        label(settings, [path], tmp_path / name)
+        records = sorted(store.stored(tmp_path / name).values(), key=lambda record: record.frame)
+        energies = np.array([record.energy_ev for record in records])
+        roughness.append(np.abs(energies - np.polyval(np.polyfit(boxes, energies, 2), boxes)).max())
+    assert roughness[1] < 0.5 * roughness[0]
+
+
+@needs_cp2k
 def test_a_label_repeats_from_its_stored_input(tmp_path):
     path = write(tmp_path / "a.extxyz", hydrogen(0.8))
     label(recipe(eps_scf=1e-5, cutoff_rydberg=200), [path], tmp_path / "out")
