@@ -14,6 +14,7 @@ from ase import Atoms
 from analysis.anions import anion_rules, anion_units
 from analysis.closest import FrameGeometry, frame_geometry
 from mlip.data.geometry_checks import pair_limit
+from mlip.errors import BlowUpError
 from mlip.explore.evaluate import Judged, judge
 from mlip.explore.sample import Visit, frames_of
 from mlip.explore.select import Explored, FloatArray, Selection, sane, select_frames, spaced
@@ -84,6 +85,11 @@ def choose(
         Scratch folder.
     token : str
         Lock token of the workspace.
+
+    Raises
+    ------
+    BlowUpError
+        If no frame is fit for a label.
     """
     trained_on, unseen = (labelled_frames(data, split) for split in ("train", "test"))
     labelled = [*trained_on, *unseen]
@@ -104,6 +110,13 @@ def choose(
         for index, split in ((chosen, "train"), (drawn, "test"))
         for k in index
     ]
+    if not frames:
+        raise BlowUpError(
+            f"round {number}: of {len(seen)} frames none is fit for a label ("
+            + ", ".join(f"{count} {why}" for why, count in selection.dropped.items())
+            + "). Train longer, begin with more data, or shorten sampling.timestep_fs; then start "
+            "anew with --force."
+        )
     return Choice(
         tuple(frames),
         levels,

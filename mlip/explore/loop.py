@@ -20,7 +20,13 @@ from mlip.data.readers import input_files, matches
 from mlip.execution.progress import tell
 from mlip.explore.choose import Choice, choose
 from mlip.explore.page import write_page
-from mlip.explore.pool import labelled_frames, set_recipe, write_labelled, write_pool
+from mlip.explore.pool import (
+    labelled_frames,
+    read_labelled,
+    set_recipe,
+    write_labelled,
+    write_pool,
+)
 from mlip.explore.progress import (
     Progress,
     Round,
@@ -32,6 +38,7 @@ from mlip.explore.sample import run_round
 from mlip.explore.states import build_states, shaken_frames, write_frames
 from mlip.explore.trust import TrustLevels
 from mlip.files import read_json, write_json
+from mlip.labelling.calculators import calculator_of
 from mlip.labelling.label import label
 from mlip.manifest import Manifest, differing_keys, read_manifest, write_manifest
 from mlip.model_directory import read_model_directory
@@ -175,6 +182,7 @@ class _Loop:
 
 def _run(loop: _Loop) -> None:
     recipe = loop.recipe
+    calculator_of(recipe.label).command()  # missing now is better than after the training
     structures = build_states(recipe, loop.source, loop.out / STRUCTURES)
     pools = [] if recipe.initial else [_first_labels(loop, structures)]
     number, converged = 0, False
@@ -212,11 +220,10 @@ def _label(loop: _Loop, number: int, what: str) -> Path:
     with loop.stage(number, "label"):
         if not (folder / LABELLED).is_file():
             tell(f"round {number}: {len(asked)} frames {what} for labels.")
-            if asked:
-                label(loop.recipe.label, [folder / CHOSEN], loop.out / LABELS)
-            found = labelled_frames(loop.recipe.label, asked, loop.out / LABELS) if asked else []
+            label(loop.recipe.label, [folder / CHOSEN], loop.out / LABELS)
+            found = labelled_frames(loop.recipe.label, asked, loop.out / LABELS)
             write_labelled(folder / LABELLED, found)
-    count = len(ase.io.read(folder / LABELLED, index=":"))
+    count = len(read_labelled(folder / LABELLED))
     loop.enter(replace(loop.progress.of(number), labels=count))
     return folder / LABELLED
 

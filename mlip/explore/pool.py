@@ -51,7 +51,7 @@ def write_pool(rounds: Sequence[Path], folder: Path) -> list[Path]:
     """
     groups: dict[str, list[Atoms]] = {}
     for path in rounds:
-        for atoms in ase.io.read(path, index=":"):
+        for atoms in read_labelled(path):
             groups.setdefault(f"{atoms.info['split']}-{atoms.info['state']}", []).append(atoms)
     written = []
     for name, frames in sorted(groups.items()):
@@ -61,9 +61,16 @@ def write_pool(rounds: Sequence[Path], folder: Path) -> list[Path]:
 
 
 def write_labelled(path: Path, frames: Sequence[Atoms]) -> None:
-    """Write labelled frames as extxyz, by rename."""
+    """Write labelled frames as extxyz, by rename; an empty file if there are none."""
     with replacing(path) as temporary:
-        ase.io.write(temporary, list(frames), format="extxyz")
+        temporary.touch()
+        if frames:
+            ase.io.write(temporary, list(frames), format="extxyz")
+
+
+def read_labelled(path: Path) -> list[Atoms]:
+    """Read what `write_labelled` wrote."""
+    return list(ase.io.read(path, index=":", format="extxyz")) if path.stat().st_size else []
 
 
 def set_recipe(recipe: ExploreRecipe, source: Path, files: Sequence[Path]) -> IngestRecipe:

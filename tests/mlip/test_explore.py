@@ -15,11 +15,14 @@ import ase.io
 import numpy as np
 import pytest
 from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
 
 from analysis.closest import frame_geometry
 from mlip.cli import main
+from mlip.data.readers import read_extxyz
 from mlip.errors import DataError, RecipeError
 from mlip.explore.loop import plan_explore
+from mlip.explore.pool import read_labelled, write_labelled, write_pool
 from mlip.explore.progress import Progress, Round, read_progress, with_round, write_progress
 from mlip.explore.states import build_states, shaken_frames
 from mlip.manifest import read_manifest
@@ -156,6 +159,42 @@ def test_progress_survives_the_disk_and_a_damaged_file_is_named(tmp_path):
     (tmp_path / "progress.json").write_text('{"schema": 1}')
     with pytest.raises(DataError, match="damaged"):
         read_progress(tmp_path)
+
+
+def test_labels_keep_their_numbers_and_are_joined_by_state_and_split(tmp_path):
+    rng = np.random.default_rng(1)
+    rounds = []
+    for number in range(2):
+        frames = []
+        for split in ("train", "test"):
+            atoms = bulk("Cu", cubic=True)
+            atoms.info = {"split": split, "state": "a", "dft_level": {"code": "x"}}
+            atoms.calc = SinglePointCalculator(
+                atoms, energy=float(number), forces=rng.normal(size=(4, 3)), stress=np.arange(6.0)
+            )
+            frames.append(atoms)
+        rounds.append(tmp_path / f"{number}.extxyz")
+        write_labelled(rounds[-1], frames)
+    write_labelled(tmp_path / "none.extxyz", [])
+    assert read_labelled(tmp_path / "none.extxyz") == []
+    files = write_pool([*rounds, tmp_path / "none.extxyz"], tmp_path / "pool")
+    assert [path.stem for path in files] == ["test-a", "train-a"]
+    first = read_labelled(rounds[0])[1]
+    joined = read_labelled(files[0])
+    assert [atoms.get_potential_energy() for atoms in joined] == [0.0, 1.0]
+    np.testing.assert_array_equal(joined[0].get_forces(), first.get_forces())
+    np.testing.assert_array_equal(joined[0].get_stress(), np.arange(6.0))
+    (frames,) = read_extxyz(files[0])
+    assert frames.level == {"code": "x"}
+
+
+def test_without_its_label_engine_the_loop_does_not_start_to_train(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("LIPS_MLIP_CP2K", raising=False)
+    out = tmp_path / "out"
+    command = ["explore", str(toy), "--out", str(out), "--set", "label={level: {engine: cp2k}}"]
+    assert main(command) == 4
+    assert not (out / "structures").exists()
 
 
 def test_the_shipped_recipe_builds_neutral_even_cells_of_48_to_100_atoms(tmp_path):
