@@ -25,6 +25,7 @@ from mlip.engines.cp2k_probe import check_cp2k
 from mlip.engines.deepmd_probe import check_deepmd, check_torch, try_model
 from mlip.engines.lammps_probe import check_lammps, check_mpi, check_plugin
 from mlip.engines.layer import Bench, Layer
+from mlip.engines.packmol_probe import check_packmol
 from mlip.errors import EngineError, InterruptedRunError
 from mlip.execution.local import visible_gpus
 from mlip.lock import end_processes
@@ -68,6 +69,7 @@ def _layers(bench: Bench) -> list[Layer]:
     layers += [
         _guarded("ranks to GPUs", check_mapping, needed=False),
         _guarded("CP2K", check_cp2k, needed=False),
+        _guarded("Packmol", lambda: check_packmol(bench), needed=False),
         _guarded("Slurm", lambda: check_scheduler(bench), needed=False),
         _guarded("disk", lambda: check_disk(Path.cwd()), needed=False),
         _guarded("memory", check_memory, needed=False),

@@ -17,6 +17,7 @@ from mlip.doctor.packages import check_packages, foreign_owners
 from mlip.engines.deepmd_probe import check_deepmd, check_torch, try_model
 from mlip.engines.lammps_probe import check_lammps, check_mpi, check_plugin, diagnose
 from mlip.engines.layer import Bench, Layer, attempt
+from mlip.engines.packmol_probe import check_packmol
 
 LIBRARIES = Path(sys.prefix) / "lib"
 NEEDED = {
@@ -274,3 +275,15 @@ def test_another_distribution_that_owns_our_import_name_is_found(tmp_path, monke
 def test_our_own_distribution_is_no_clash_however_its_name_is_written():
     assert foreign_owners({"mlip": ["lips_mlip"], "analysis": ["lips-mlip"]}) == []
     assert foreign_owners({"analysis": ["analysis", "lips-mlip"]}) == ["analysis"]
+
+
+def test_packmol_is_tried_and_a_broken_one_is_named_with_its_repair(tmp_path, monkeypatch):
+    layer = check_packmol(Bench(tmp_path))
+    assert (layer.status, layer.needed) == ("ok", False)
+    assert layer.found
+    monkeypatch.setenv("LIPS_MLIP_PACKMOL", "/bin/false")
+    (tmp_path / "again").mkdir()
+    broken = check_packmol(Bench(tmp_path / "again"))
+    assert broken.status == "broken"
+    assert "exit code 1" in broken.text
+    assert "make install" in broken.repair
