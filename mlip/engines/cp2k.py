@@ -163,8 +163,13 @@ def read_result(
         return Failed("unconverged", said, scf.iterations)
     if failure or not ended(text):
         said = abort_message(text)
-        blamed = bool(said) and re.search(FRAME_FAILURES, said, re.IGNORECASE) is not None
-        cause: Literal["aborted", "environment"] = "aborted" if blamed else "environment"
+        cause: Literal["aborted", "environment"] = "environment"
+        known = any(re.search(pattern, said) for pattern, _ in FAILURES)
+        # Once the first step is made, input and installation are right: it is the structure.
+        if said and (
+            re.search(FRAME_FAILURES, said, re.IGNORECASE) or (scf.iterations and not known)
+        ):
+            cause = "aborted"
         return Failed(cause, failure or f"{job.name}: cut off. Log: {job.log}", scf.iterations)
     try:
         point = read_single_point(text, atoms, volume_angstrom3)

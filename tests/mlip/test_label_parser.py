@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mlip.engines.cp2k import abort_message, explain
+from mlip.engines.cp2k import PROGRAMS, abort_message, explain, read_result, single_point_job
 from mlip.engines.cp2k_output import read_scf, read_single_point
+from mlip.engines.single_point import Failed
 from mlip.errors import EngineError
+from mlip.execution.job import Outcome, Resources
 
 LOG = (Path(__file__).parents[1] / "fixtures" / "cp2k_2023_beta_frame0.out").read_text()
 VOLUME = 12.81900024 * 8.22000027 * 12.24699974
@@ -122,3 +125,48 @@ def test_the_abort_box_is_read_as_a_sentence_with_its_remedy():
         "potential file <GTH_POTENTIALS>"
     )
     assert "correct `species` in the recipe" in explain(log)
+
+
+def aborted(said: str, *, steps: int) -> str:
+    """Return a log that ends in an abort box after some steps of self-consistency."""
+    step = "{:6d} Broy./Diag. 0.40E+00    3.1     0.00{}117      -560.910 -9.57E-05\n"
+    return (
+        "".join(step.format(k + 1, k) for k in range(steps))
+        + f" * [ABORT]      *\n *  \\___/  {said} *\n *    |    somewhere.F:12 *\n *****\n"
+    )
+
+
+needs_cp2k = pytest.mark.skipif(
+    not any(shutil.which(program) for program in PROGRAMS),
+    reason="CP2K is not installed (apt-get install cp2k cp2k-data)",
+)
+
+
+@needs_cp2k
+@pytest.mark.parametrize(
+    ("said", "steps", "cause"),
+    [
+        ("Cholesky decomposition failed. Matrix ill conditioned ?", 0, "aborted"),
+        ("Something nobody has seen before", 4, "aborted"),
+        ("Something nobody has seen before", 0, "environment"),
+        ("No space left on device", 4, "environment"),
+    ],
+)
+def test_a_failure_is_the_structures_own_only_if_others_would_not_fail_alike(
+    tmp_path, said, steps, cause
+):
+    job = single_point_job("label x", tmp_path, Resources())
+    job.log.write_text(aborted(said, steps=steps))
+    outcome = Outcome(job, exit_code=1, seconds=1.0, failure="label x: ended with exit code 1.")
+    failed = read_result(job, outcome, 2, 216.0)
+    assert isinstance(failed, Failed)
+    assert (failed.cause, failed.iterations) == (cause, steps)
+
+
+@needs_cp2k
+def test_a_log_that_just_ends_is_nobodys_structure(tmp_path):
+    job = single_point_job("label x", tmp_path, Resources())
+    job.log.write_text(LOG.partition("ENERGY|")[0])
+    failed = read_result(job, None, 64, VOLUME)
+    assert isinstance(failed, Failed)
+    assert failed.cause == "environment"
