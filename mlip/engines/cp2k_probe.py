@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from mlip.engines.cp2k import COMMAND_VARIABLE, cp2k_command, cp2k_version, mpi_launcher
+from mlip.engines.cp2k import (
+    COMMAND_VARIABLE,
+    cp2k_command,
+    cp2k_version,
+    mpi_launcher,
+    reference_blas,
+)
 from mlip.engines.layer import Layer
 from mlip.errors import EngineError
 
@@ -29,4 +35,13 @@ def check_cp2k() -> Layer:
         launcher = mpi_launcher(words[0])
     except EngineError as error:
         return Layer(name, "warning", False, found, f"{words[0]}, one rank only", str(error))
+    if slow := reference_blas(words[0]):
+        return Layer(
+            name,
+            "warning",
+            False,
+            found,
+            f"{words[0]} with the reference BLAS ({slow}): labels take half as long again",
+            "apt-get install libopenblas0",
+        )
     return Layer(name, "ok", False, found, f"{words[0]}, started by {launcher[0]}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import subprocess
 import sys
 from importlib.metadata import packages_distributions
 from importlib.util import find_spec
@@ -14,6 +16,8 @@ import pytest
 
 from mlip.doctor.doctor import as_json, as_table, doctor, exit_code
 from mlip.doctor.packages import check_packages, foreign_owners
+from mlip.engines.cp2k import reference_blas
+from mlip.engines.cp2k_probe import check_cp2k
 from mlip.engines.deepmd_probe import check_deepmd, check_torch, try_model
 from mlip.engines.lammps_probe import check_lammps, check_mpi, check_plugin, diagnose
 from mlip.engines.layer import Bench, Layer, attempt
@@ -287,3 +291,24 @@ def test_packmol_is_tried_and_a_broken_one_is_named_with_its_repair(tmp_path, mo
     assert broken.status == "broken"
     assert "exit code 1" in broken.text
     assert "make install" in broken.repair
+
+
+@pytest.mark.skipif(not shutil.which("cp2k.psmp"), reason="CP2K of Debian is not installed")
+def test_a_cp2k_on_the_reference_blas_is_warned_of(tmp_path, monkeypatch):
+    program = shutil.which("cp2k.psmp")
+    blas = tmp_path / "blas"
+    blas.mkdir()
+    linked = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    present = re.search(r"libblas\.so\S* => (\S+)", linked)
+    if present is None:
+        pytest.skip("this CP2K brings its own BLAS")
+    (blas / "libblas.so.3").write_bytes(Path(present.group(1)).read_bytes())
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(blas))
+    assert reference_blas(program) == str(blas / "libblas.so.3")
+    layer = check_cp2k()
+    assert layer.status == "warning"
+    assert "libopenblas0" in layer.repair
+    other = tmp_path / "openblas-openmp"
+    blas.rename(other)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(other))
+    assert reference_blas(program) == ""
