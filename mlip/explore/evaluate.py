@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 
-from mlip.engines.deepmd import (
-    Prediction,
-    predict_job,
-    read_descriptors,
-    read_prediction,
+from mlip.validation.predictions import (
+    atom_deviations,
+    committee_mean,
+    predict,
+    read_described,
+    read_predicted,
 )
-from mlip.errors import EngineError
-from mlip.execution.job import Resources
-from mlip.execution.local import available_cores, run_jobs, visible_gpus
-from mlip.explore.select import FloatArray
-from mlip.validation.predictions import atom_deviations, committee_mean
+from mlip.validation.reference import FloatArray
 
 
 @dataclass(frozen=True)
@@ -70,45 +67,29 @@ def judge(
     groups: dict[tuple[str, ...], list[int]] = {}
     for k, atoms in enumerate(frames):
         groups.setdefault(tuple(atoms.get_chemical_symbols()), []).append(k)
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, (symbols, index) in enumerate(groups.items()):
-        np.savez(
-            folder / f"frames_{number}.npz",
-            coords=np.array([frames[k].positions for k in index]),
-            cells=np.array([frames[k].cell.array for k in index]),
-            symbols=np.array(symbols),
+    systems = [
+        _Group(
+            symbols,
+            np.array([frames[k].positions for k in index]),
+            np.array([frames[k].cell.array for k in index]),
         )
-    _predict(members, len(groups), folder, token)
+        for symbols, index in groups.items()
+    ]
+    predict(members, systems, folder, token, "judge", described_by=members[0])
     judged: dict[int, Judged] = {}
     for number, index in enumerate(groups.values()):
-        read = [read_prediction(folder / f"{model.stem}_{number}.npz") for model in members]
+        read = [read_predicted(folder, model, number) for model in members]
         deviation, mean = atom_deviations(read), committee_mean(read)
-        descriptors = read_descriptors(folder / f"{members[0].stem}_{number}.npz")
+        descriptors = read_described(folder, members[0], number)
         for row, k in enumerate(index):
             judged[k] = Judged(deviation[row], mean.forces[row], descriptors[row])
     return [judged[k] for k in range(len(frames))]
 
 
-def _predict(members: Sequence[Path], groups: int, folder: Path, token: str) -> None:
-    """Run the members side by side, each over all groups."""
-    side_by_side = min(len(members), max(available_cores(), len(visible_gpus())))
-    share = Resources(
-        threads=max(1, available_cores() // side_by_side), gpus=min(1, len(visible_gpus()))
-    )
-    jobs = []
-    for n, model in enumerate(members):
-        own = folder / model.stem
-        own.mkdir(exist_ok=True)
-        predictions = [
-            Prediction(
-                model.resolve(),
-                folder / f"frames_{number}.npz",
-                folder / f"{model.stem}_{number}.npz",
-                with_descriptors=n == 0,
-            )
-            for number in range(groups)
-        ]
-        jobs.append(replace(predict_job(f"judge {model.stem}", own, predictions), resources=share))
-    failed = [outcome.failure for outcome in run_jobs(jobs, token) if not outcome.ok]
-    if failed:
-        raise EngineError(failed[0])
+@dataclass(frozen=True)
+class _Group:
+    """Frames of one composition; see `mlip.validation.predictions.Structures`."""
+
+    symbols: tuple[str, ...]
+    coords: FloatArray
+    cells: FloatArray

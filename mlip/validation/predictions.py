@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from mlip.engines.deepmd import Predicted, Prediction, predict_job, read_prediction
+from mlip.engines.deepmd import (
+    Predicted,
+    Prediction,
+    predict_job,
+    read_descriptors,
+    read_prediction,
+)
 from mlip.errors import EngineError
 from mlip.execution.job import Job, Progress, Resources
 from mlip.execution.local import available_cores, run_jobs, visible_gpus
-from mlip.validation.reference import FloatArray, ReferenceSystem
+from mlip.validation.reference import FloatArray
 
 
 @dataclass(frozen=True)
@@ -30,12 +37,30 @@ class Spread:
     mean: FloatArray
 
 
+class Structures(Protocol):
+    """Frames of one composition in one order of atoms: what a potential needs to know."""
+
+    @property
+    def symbols(self) -> Sequence[str]:
+        """Elements, length N."""
+
+    @property
+    def coords(self) -> FloatArray:
+        """Positions, shape (F, N, 3), Å."""
+
+    @property
+    def cells(self) -> FloatArray:
+        """Cell vectors in rows, shape (F, 3, 3), Å."""
+
+
 def predict(
     models: Sequence[Path],
-    systems: Sequence[ReferenceSystem],
+    systems: Sequence[Structures],
     folder: Path,
     token: str,
     label: str,
+    *,
+    described_by: Path | None = None,
 ) -> None:
     """Evaluate models on systems; `read_predicted` gives the result.
 
@@ -44,13 +69,15 @@ def predict(
     Parameters
     ----------
     models : sequence of Path
-    systems : sequence of ReferenceSystem
+    systems : sequence of Structures
     folder : Path
         Scratch folder of this split.
     token : str
         Lock token of the workspace.
     label : str
         Name of the split in progress and errors.
+    described_by : Path, optional
+        The (plain) model that also gives its descriptors; see `read_described`.
 
     Raises
     ------
@@ -70,7 +97,10 @@ def predict(
         threads=max(1, available_cores() // workers), gpus=min(1, len(visible_gpus()))
     )
     jobs = [
-        replace(_job(models[k::workers], len(systems), folder, f"{label} set {k}"), resources=share)
+        replace(
+            _job(models[k::workers], len(systems), folder, f"{label} set {k}", described_by),
+            resources=share,
+        )
         for k in range(workers)
     ]
     failed = [outcome.failure for outcome in run_jobs(jobs, token) if not outcome.ok]
@@ -81,6 +111,11 @@ def predict(
 def read_predicted(folder: Path, model: Path, system: int) -> Predicted:
     """Read what `predict` found for one model and one system by its number."""
     return read_prediction(folder / model.stem / f"{system}.npz")
+
+
+def read_described(folder: Path, model: Path, system: int) -> FloatArray:
+    """Read the descriptors, shape (F, D), of the model that `predict` was told to describe by."""
+    return read_descriptors(folder / model.stem / f"{system}.npz")
 
 
 def committee_mean(members: Sequence[Predicted]) -> Predicted:
@@ -105,9 +140,16 @@ def atom_deviations(members: Sequence[Predicted]) -> FloatArray:
     return np.sqrt(departure.mean(axis=0))
 
 
-def _job(models: Sequence[Path], systems: int, folder: Path, name: str) -> Job:
+def _job(
+    models: Sequence[Path], systems: int, folder: Path, name: str, described_by: Path | None
+) -> Job:
     predictions = [
-        Prediction(model.resolve(), folder / f"frames_{k}.npz", folder / model.stem / f"{k}.npz")
+        Prediction(
+            model.resolve(),
+            folder / f"frames_{k}.npz",
+            folder / model.stem / f"{k}.npz",
+            with_descriptors=model == described_by,
+        )
         for model in models
         for k in range(systems)
     ]
