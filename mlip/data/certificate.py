@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
-from mlip.data import geometry_checks, label_checks, virial_checks
-from mlip.data.check import Check, Verdict
+import numpy as np
+
+from mlip.data import (
+    charge_checks,
+    coverage,
+    duplicates,
+    geometry_checks,
+    label_checks,
+    numbers,
+    tails,
+    virial_checks,
+)
+from mlip.data.check import Certificate, Check, Verdict
 from mlip.data.level import common_level
+from mlip.data.neighbours import survey
+from mlip.data.reference_energies import energy_zero, reference_energies
 from mlip.data.split import SPLITS, Part, System, smallest_gap_ps
 from mlip.data.thresholds import limit
 from mlip.recipes.ingest import SplitSettings
 
 SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """What is known about a set.
-
-    Attributes
-    ----------
-    verdict : {'pass', 'warn', 'fail'}
-        The worst verdict of the checks; undecided ones do not count.
-    checks : tuple of Check
-    level : mapping
-        First-principles settings that were recorded.
-    notes : tuple of str
-    """
-
-    verdict: Verdict
-    checks: tuple[Check, ...]
-    level: Mapping[str, str]
-    notes: tuple[str, ...]
 
 
 def certify(systems: list[System], parts: list[Part], settings: SplitSettings) -> Certificate:
@@ -60,67 +52,87 @@ def certify(systems: list[System], parts: list[Part], settings: SplitSettings) -
     """
     level, level_check = common_level(systems)
     slopes = {system.name: label_checks.work_slopes(system.frames) for system in systems}
-    checks = (
+    # Units before distances: labels in another unit are refused at once.
+    labels = (
+        numbers.finite(systems),
+        numbers.stored_precision(systems),
         level_check,
         _convergence(systems),
-        label_checks.energy_zero(systems),
+        energy_zero(systems, fitted := reference_energies(systems)),
+        charge_checks.formal_charges(systems),
+        charge_checks.electron_parity(systems),
         label_checks.energy_range(systems),
+        tails.energy_tails(systems),
         label_checks.force_energy(systems, slopes),
         label_checks.net_force(systems),
         label_checks.largest_force(systems),
+        tails.force_tails(systems),
         virial_checks.present(systems),
         virial_checks.unit(systems),
         virial_checks.strain(systems, slopes),
         virial_checks.kinetic_part(systems),
-        geometry_checks.smallest_distances(systems),
-        geometry_checks.duplicates(parts),
+    )
+    surveys = {system.name: survey(system.frames) for system in systems}
+    near = duplicates.nearness(parts, surveys)
+    checks = (
+        *labels,
+        geometry_checks.smallest_distances(systems, surveys),
+        geometry_checks.bonds(systems, surveys),
+        geometry_checks.neighbour_excess(parts, surveys),
+        duplicates.exact_copies(parts),
+        duplicates.near_copies(near),
+        duplicates.near_copies_across(near),
+        duplicates.leakage(near),
         _sides(parts),
         _gap(parts, settings),
+        coverage.conditions(parts),
     )
     verdicts = {check.verdict for check in checks}
     verdict: Verdict = "fail" if "fail" in verdicts else "warn" if "warn" in verdicts else "pass"
-    notes = tuple(f"{system.name}: {note}" for system in systems for note in system.frames.notes)
-    return Certificate(verdict, checks, level, notes)
+    train = [part for part in parts if part.split == "train"]
+    return Certificate(
+        verdict=verdict,
+        checks=checks,
+        level=level,
+        coverage=coverage.coverage(parts),
+        reference_energies=fitted,
+        neighbours=geometry_checks.most_neighbours(train, surveys),
+        smallest_distance_angstrom=geometry_checks.closest_of(train, surveys),
+        notes=tuple(f"{s.name}: {note}" for s in systems for note in s.frames.notes),
+    )
 
 
 def certificate_json(certificate: Certificate) -> dict[str, Any]:
-    """Return the content of ``certificate.json``."""
+    """Return the content of ``certificate.json``.
+
+    Keys: schema, verdict, checks, dft_level, coverage (rows of `Condition`),
+    reference_energies (``energies_ev`` by element, null where the compositions leave it
+    open), neighbours ({"6.0": {"Li": 31, ...}, ...}: cut-off in Å, element, most neighbours
+    that any atom of a training frame has), smallest_distance_angstrom ({"all": 1.48,
+    "Li-S": 1.69, ...}, training frames), notes.
+    """
+    fitted = certificate.reference_energies
     return {
         "schema": SCHEMA,
         "verdict": certificate.verdict,
         "checks": [asdict(check) for check in certificate.checks],
         "dft_level": dict(certificate.level),
+        "coverage": [asdict(row) for row in certificate.coverage],
+        "reference_energies": {
+            "energies_ev": {
+                element: None if np.isnan(energy) else float(energy)
+                for element, energy in zip(fitted.elements, fitted.energies_ev, strict=True)
+            },
+            "independent_compositions": fitted.rank,
+            "residuals_ev_per_atom": dict(
+                zip(fitted.systems, fitted.residuals_ev_per_atom.tolist(), strict=True)
+            ),
+            "energy_zeros": dict(zip(fitted.systems, fitted.zeros, strict=True)),
+        },
+        "neighbours": {cutoff: dict(row) for cutoff, row in certificate.neighbours.items()},
+        "smallest_distance_angstrom": dict(certificate.smallest_distance_angstrom),
         "notes": list(certificate.notes),
     }
-
-
-def certificate_markdown(certificate: Certificate, parts: list[Part]) -> str:
-    """Return the readable certificate."""
-    lines = [f"# Data certificate: {certificate.verdict}", "", "## Frames", ""]
-    lines += ["| system | atoms | train | valid | test |", "|---|---|---|---|---|"]
-    for system in {part.system.name: part.system for part in parts}.values():
-        counts = {part.split: len(part.index) for part in parts if part.system.name == system.name}
-        shares = " | ".join(str(counts.get(split, 0)) for split in SPLITS)
-        lines.append(f"| {system.name} | {len(system.frames.symbols)} | {shares} |")
-    lines += ["", "## Checks", "", "| check | verdict | value | limit | what it says |"]
-    lines.append("|---|---|---|---|---|")
-    for check in certificate.checks:
-        value = "-" if check.number is None else f"{check.number:.4g} {_unit(check)}".strip()
-        threshold = "-" if check.threshold is None else f"{check.threshold:.4g}"
-        where = f" ({', '.join(check.frames[:3])})" if check.frames else ""
-        text = (check.text + where).replace("|", r"\|").replace("\n", " ")
-        lines.append(f"| {check.name} | {check.verdict} | {value} | {threshold} | {text} |")
-    lines += ["", "## First-principles level", ""]
-    lines += [f"- {key}: {value}" for key, value in sorted(certificate.level.items())]
-    if not certificate.level:
-        lines.append("Not recorded by any source.")
-    if certificate.notes:
-        lines += ["", "## Notes", "", *(f"- {note}" for note in certificate.notes)]
-    return "\n".join(lines) + "\n"
-
-
-def _unit(check: Check) -> str:
-    return "" if check.unit == "none" else check.unit
 
 
 def _convergence(systems: list[System]) -> Check:

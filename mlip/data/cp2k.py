@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from mlip.data.cp2k_files import (
+    ENERGY_TOLERANCE_HARTREE,
     Log,
     Table,
     XyzFile,
     column,
     is_log,
+    places_in_log,
     pressure_factor,
     read_log,
     read_table,
-    read_text,
     read_xyz,
 )
 from mlip.data.cp2k_input import (
@@ -29,11 +30,10 @@ from mlip.data.cp2k_input import (
     read_level,
 )
 from mlip.data.frames import EV_PER_ANGSTROM3_GPA, HARTREE_EV, FloatArray, Frames, IntArray, select
+from mlip.data.sources import SUFFIXES, read_text
 from mlip.errors import DataError, UnitError
 
 HARTREE = {"a.u.": HARTREE_EV, "hartree": HARTREE_EV, "Hartree": HARTREE_EV}
-# Energies in the tables carry nine decimals.
-ENERGY_TOLERANCE_HARTREE = 2e-8
 # Rounding of the temperature trace and of the constants of CP2K versions.
 PRESSURE_TOLERANCE_GPA = 2e-3
 
@@ -58,7 +58,7 @@ class RunFiles:
 
 
 def cp2k_files(directory: Path) -> RunFiles:
-    """Find the files of the run in `directory`; each may be gzip compressed.
+    """Find the files of the run in `directory`; each may be compressed.
 
     Raises
     ------
@@ -234,20 +234,18 @@ def _from_logs(
 ) -> tuple[FloatArray | None, np.ndarray]:
     """Find each step in the logs by its energy; the order must be that of the steps."""
     evaluations = [frame for log in logs for frame in log.frames]
-    logged = np.array([frame.energy_hartree for frame in evaluations]) * HARTREE_EV
+    logged = np.array([frame.energy_hartree for frame in evaluations])
     names = ", ".join(path.name for path in files.logs)
-    found: list[int] = []
-    for step, energy in zip(steps, potential, strict=True):
-        near = np.flatnonzero(np.abs(logged - energy) <= ENERGY_TOLERANCE_HARTREE * HARTREE_EV)
-        # Of repeated evaluations the last one is the one whose files were kept.
-        if len(near) == 0 or (found and near[-1] <= found[-1]):
-            gap = np.abs(logged - energy).min() / HARTREE_EV if len(logged) else np.nan
-            raise DataError(
-                f"{files.energies}: step {step} has {energy / HARTREE_EV:.9f} hartree, which is "
-                f"not in its place in the log ({names}; nearest off by {gap:.2g} hartree). The "
-                "log is truncated or of another run; complete it, or move it away to go without."
-            )
-        found.append(int(near[-1]))
+    found = places_in_log(potential / HARTREE_EV, logged)
+    if (found < 0).any():
+        k = int(np.flatnonzero(found < 0)[-1])
+        energy = potential[k] / HARTREE_EV
+        gap = np.abs(logged - energy).min() if len(logged) else np.nan
+        raise DataError(
+            f"{files.energies}: step {steps[k]} has {energy:.9f} hartree, which is not in its "
+            f"place in the log ({names}; nearest off by {gap:.2g} hartree). The log is truncated "
+            "or of another run; complete it, or move it away to go without."
+        )
     chosen = [evaluations[k] for k in found]
     converged = np.array([frame.converged for frame in chosen])
     missing = [int(s) for s, frame in zip(steps, chosen, strict=True) if frame.stress_gpa is None]
@@ -316,7 +314,7 @@ def _times(
 
 
 def _maybe(directory: Path, pattern: str) -> Path | None:
-    found = sorted([*directory.glob(pattern), *directory.glob(pattern + ".gz")])
+    found = sorted(path for suffix in SUFFIXES for path in directory.glob(pattern + suffix))
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise DataError(f"{directory}: expected one {pattern}, found {names}. Keep one run each.")
@@ -331,6 +329,6 @@ def _one(directory: Path, pattern: str, what: str) -> Path:
 
 
 def _logs(directory: Path) -> list[Path]:
-    names = ("*.out", "*.log", "*.out.gz", "*.log.gz")
+    names = [f"{pattern}{suffix}" for pattern in ("*.out", "*.log") for suffix in SUFFIXES]
     found = sorted(path for pattern in names for path in directory.glob(pattern))
     return [path for path in found if is_log(path)]

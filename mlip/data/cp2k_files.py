@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mlip.data.frames import FloatArray, IntArray
+from mlip.data.sources import read_text
 from mlip.errors import DataError, UnitError
 
 _TITLE = re.compile(r"\bi\s*=\s*(\d+)")
 _TITLE_TIME = re.compile(r"\btime\s*=\s*([-+.\dEe]+)")
 _TITLE_ENERGY = re.compile(r"\bE\s*=\s*([-+.\dEe]+)")
-_ENERGY = re.compile(r"ENERGY\| Total FORCE_EVAL \( *\w+ *\) energy[^:]*:\s+(\S+)")
-_STRESS = re.compile(r"(?:STRESS\| Analytical stress tensor|^ ?STRESS TENSOR) \[(\w+)\]")
+ENERGY = re.compile(r"ENERGY\| Total FORCE_EVAL \( *\w+ *\) energy[^:]*:\s+(\S+)")
+STRESS = re.compile(r"(?:STRESS\| Analytical stress tensor|^ ?STRESS TENSOR) \[(\w+)\]")
 _PRESSURE_GPA = {"GPa": 1.0, "bar": 1e-4, "kbar": 0.1, "Pa": 1e-9, "MPa": 1e-3}
+# Energies in tables carry nine decimals, in titles ten.
+ENERGY_TOLERANCE_HARTREE = 2e-8
 # The banner comes after a page of library settings.
 BANNER_CHARACTERS = 65536
 
@@ -99,24 +100,6 @@ class Log:
 def is_log(path: Path) -> bool:
     """Return whether a plain or gzip file starts like a CP2K log."""
     return "CP2K| version string" in read_text(path, BANNER_CHARACTERS)
-
-
-def read_text(path: Path, characters: int = -1) -> str:
-    """Return the text, or the first `characters` of it, of a plain or gzip file.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read or is no text.
-    """
-    try:
-        if path.suffix == ".gz":
-            with gzip.open(path, "rt", encoding="utf-8", errors="replace") as handle:
-                return handle.read(characters)
-        with path.open(encoding="utf-8", errors="replace") as handle:
-            return handle.read(characters)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read ({error}). Copy or unpack it again.") from error
 
 
 def read_xyz(path: Path) -> XyzFile:
@@ -263,12 +246,12 @@ def read_log(path: Path) -> Log:
     for line in lines:
         if "SCF run NOT converged" in line:
             clean = False
-        elif match := _ENERGY.search(line):
+        elif match := ENERGY.search(line):
             energies.append(float(match.group(1)))
             converged.append(clean)
             stresses.append(None)
             clean = True
-        elif (match := _STRESS.search(line)) and energies:
+        elif (match := STRESS.search(line)) and energies:
             factor = pressure_factor(match.group(1), path)
             rows: list[list[float]] = []
             while len(rows) < 3:
@@ -288,6 +271,33 @@ def read_log(path: Path) -> Log:
         raise DataError(f"{path}: no line `CP2K| version string`, so this is no CP2K log.")
     frames = tuple(LogFrame(e, c, s) for e, c, s in zip(energies, converged, stresses, strict=True))
     return Log(version, started, ensemble, frames)
+
+
+def places_in_log(energies: FloatArray, logged: FloatArray) -> IntArray:
+    """Return the evaluation of each step, found by its energy in the order of the steps.
+
+    From the last step backwards, the latest evaluation before the one of the following step:
+    of repeated steps the last is the one whose files were kept, and two steps of a long run
+    may share an energy.
+
+    Parameters
+    ----------
+    energies, logged : arrays
+        Of the steps and of the evaluations in the log, hartree.
+
+    Returns
+    -------
+    (steps,) int array
+        -1 for the last step that is not found, and for those before it.
+    """
+    places = np.full(len(energies), -1, dtype=np.int64)
+    bound = len(logged)
+    for k in range(len(energies) - 1, -1, -1):
+        near = np.flatnonzero(np.abs(logged[:bound] - energies[k]) <= ENERGY_TOLERANCE_HARTREE)
+        if len(near) == 0:
+            break
+        bound = places[k] = int(near[-1])
+    return places
 
 
 def _title_number(pattern: re.Pattern[str], title: str) -> float:

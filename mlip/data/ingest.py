@@ -10,15 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from mlip.data.certificate import Certificate, certificate_json, certificate_markdown, certify
+from mlip.data.certificate import certificate_json, certify
+from mlip.data.certificate_figures import certificate_figures
+from mlip.data.certificate_page import certificate_markdown
+from mlip.data.check import Certificate
 from mlip.data.frames import Frames, checked, reorder_atoms, select
-from mlip.data.readers import READERS, input_files, matches
+from mlip.data.readers import FORMATS, input_files, matches
 from mlip.data.split import SPLITS, Part, System, split_systems
 from mlip.errors import DataError, TypeMapError
 from mlip.execution.progress import tell
 from mlip.files import fingerprint, replacing, write_json, write_text
 from mlip.manifest import Manifest, missing_outputs, read_manifest, relative
-from mlip.recipes.ingest import IngestRecipe
+from mlip.recipes.ingest import IngestRecipe, Source
 from mlip.workspace import open_workspace
 
 
@@ -81,14 +84,15 @@ def ingest(
     ) as workspace:
         if workspace.finished:
             return workspace.manifest
-        for split in SPLITS:
+        for name in (*SPLITS, "figures"):
             # Leftovers of an interrupted attempt.
-            shutil.rmtree(out / split, ignore_errors=True)
+            shutil.rmtree(out / name, ignore_errors=True)
         outputs = [file for part in parts for file in _write_part(part, recipe, out)]
         write_text(out / "frames.csv", _frames_table(parts))
         write_json(out / "certificate.json", certificate_json(certificate))
         write_text(out / "certificate.md", certificate_markdown(certificate, parts))
         outputs += [out / name for name in ("frames.csv", "certificate.json", "certificate.md")]
+        outputs += certificate_figures(out, systems, parts)
         workspace.finish(outputs, _summary(systems, parts, certificate))
         for check in certificate.checks:
             if check.verdict in {"warn", "fail"}:
@@ -111,7 +115,7 @@ def plan_ingest(recipe: IngestRecipe, source: Path, out: Path) -> list[str]:
             size = sum(file.stat().st_size for file in files) / 1e6
             lines.append(
                 f"read {entry.name}: {entry.format}, {path}, {len(files)} files, {size:.1f} MB, "
-                f"stride {entry.stride}, split {entry.split}"
+                f"{_chosen(entry)}, weight {entry.weight:g}, split {entry.split}"
             )
     settings = recipe.split
     lines.append(
@@ -120,7 +124,7 @@ def plan_ingest(recipe: IngestRecipe, source: Path, out: Path) -> list[str]:
     )
     lines.append(
         f"write {out}: {{train,valid,test}}/<system>/ as DeePMD npy with type map "
-        f"{' '.join(recipe.type_map)}, frames.csv, certificate.json, certificate.md"
+        f"{' '.join(recipe.type_map)}, frames.csv, certificate.json, certificate.md, figures/"
     )
     return lines
 
@@ -140,16 +144,27 @@ def read_systems(recipe: IngestRecipe, source: Path) -> list[System]:
         read = [
             checked(frames, path)
             for path in matches(entry, source)
-            for frames in READERS[entry.format](path, entry.timestep_fs)
+            for frames in FORMATS[entry.format].read(path, entry.timestep_fs)
         ]
         for number, frames in enumerate(read):
             name = entry.name if len(read) == 1 else f"{entry.name}-{number:03d}"
-            kept = select(frames, slice(None, None, entry.stride))
+            start, stop = entry.frames or (0, len(frames))
+            if start >= len(frames):
+                raise DataError(
+                    f"{name} ({frames.files[0]}): frames {start} to {stop - 1} are asked, but it "
+                    f"has {len(frames)}, counted from 0."
+                )
+            kept = select(frames, slice(start, stop, entry.stride))
             systems.append(System(name, entry, _ordered(kept, recipe.type_map, name)))
     names = [system.name for system in systems]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise DataError(f"systems share a name: {', '.join(sorted(repeated))}. Rename the sources.")
     return systems
+
+
+def _chosen(source: Source) -> str:
+    part = "all frames" if source.frames is None else f"frames {list(source.frames)}"
+    return f"{part}, stride {source.stride}"
 
 
 def _ordered(frames: Frames, type_map: tuple[str, ...], name: str) -> Frames:
@@ -201,15 +216,15 @@ def _write_part(part: Part, recipe: IngestRecipe, out: Path) -> list[Path]:
 def _frames_table(parts: list[Part]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["split", "system", "row", "source", "frame", "phase", "temperature_kelvin"])
+    names = ["split", "system", "row", "source", "frame", "phase", "temperature_kelvin", "weight"]
+    writer.writerow(names)
     for part in parts:
         entry = part.system.source
         temperature = "" if entry.temperature_kelvin is None else f"{entry.temperature_kelvin:g}"
         for row, k in enumerate(part.index):
             step = int(part.system.frames.steps[k])
-            writer.writerow(
-                [part.split, part.system.name, row, entry.name, step, entry.phase, temperature]
-            )
+            origin = [entry.name, step, entry.phase, temperature, f"{entry.weight:g}"]
+            writer.writerow([part.split, part.system.name, row, *origin])
     return text.getvalue()
 
 

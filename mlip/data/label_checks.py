@@ -1,8 +1,7 @@
-"""Checks of energies and forces: net force, size, energy zero, and dE = -F dx."""
+"""Checks of energies and forces: net force, size, and dE = -F dx."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,63 +110,6 @@ def energy_range(systems: list[System]) -> Check:
         (f"{systems[worst].name}:{frames.steps[outlier]}",),
         "largest spread within one system"
         + ("; look at the frame farthest from the mean" if over else ""),
-    )
-
-
-def energy_zero(systems: list[System]) -> Check:
-    """Look for sources with different energy zeros.
-
-    Systems of one composition must have mean energies within `energy_zero_fail`. If there
-    are more systems than elements, the same holds for the residuals of a fit of one
-    energy per element.
-    """
-    means: dict[tuple[tuple[str, float], ...], list[tuple[float, str]]] = {}
-    elements = sorted({symbol for system in systems for symbol in system.frames.symbols})
-    shares, energies = [], []
-    for system in systems:
-        count = Counter(system.frames.symbols)
-        atoms = len(system.frames.symbols)
-        mean = float(system.frames.energies.mean()) / atoms
-        composition = tuple((e, round(count[e] / atoms, 4)) for e in elements)
-        means.setdefault(composition, []).append((mean, system.name))
-        shares.append([count[element] / atoms for element in elements])
-        energies.append(mean)
-    worst, text, decided = 0.0, "", False
-    for same in means.values():
-        if len(same) > 1:
-            decided = True
-            gap = max(same)[0] - min(same)[0]
-            if gap >= worst:
-                worst = gap
-                text = f"{min(same)[1]} and {max(same)[1]} have one composition"
-    matrix, values = np.array(shares), np.array(energies)
-    if len(systems) > np.linalg.matrix_rank(matrix):
-        decided = True
-        fit = np.linalg.lstsq(matrix, values, rcond=None)[0]
-        residual = np.abs(values - matrix @ fit)
-        if residual.max() > worst:
-            worst = float(residual.max())
-            text = f"{systems[int(residual.argmax())].name} is farthest from one energy per element"
-    unit, threshold = "eV/atom", limit("energy_zero_fail")
-    if not decided:
-        return Check(
-            "energy zero",
-            None,
-            unit,
-            threshold,
-            "undecided",
-            (),
-            "too few systems to compare energy zeros",
-        )
-    failed = worst > threshold
-    return Check(
-        "energy zero",
-        worst,
-        unit,
-        threshold,
-        "fail" if failed else "pass",
-        (),
-        text + (": another code, pseudopotential or reference; do not mix" if failed else ""),
     )
 
 

@@ -38,6 +38,11 @@ class Part:
     index: IntArray
 
 
+def frame_label(system: System, frame: int) -> str:
+    """Return how messages name a frame: system and step, or index, in its source."""
+    return f"{system.name}:{system.frames.steps[frame]}"
+
+
 def duration_ps(frames: Frames) -> float | None:
     """Return the time from first to last frame, ps; None without a time axis."""
     if frames.times_ps is None:

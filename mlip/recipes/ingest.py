@@ -8,7 +8,17 @@ from pydantic import Field, model_validator
 
 from mlip.recipes.base import Recipe
 
-SourceFormat = Literal["vasp-outcar", "vasp-xml", "cp2k", "extxyz", "deepmd-npy"]
+SourceFormat = Literal[
+    "vasp-outcar",
+    "vasp-xml",
+    "cp2k",
+    "cp2k-output",
+    "qe-pw",
+    "qe-cp",
+    "abacus",
+    "extxyz",
+    "deepmd-npy",
+]
 SplitChoice = Literal["auto", "train", "valid", "test"]
 
 
@@ -21,15 +31,24 @@ class Source(Recipe):
         System name in the set; letters, digits, dot, hyphen, underscore.
     format : str
         vasp-outcar, vasp-xml, cp2k (run directory: trajectory, forces, energies, cells
-        and log joined by step), extxyz, or deepmd-npy.
+        and log joined by step), cp2k-output (one log, with the position file of MD beside it),
+        qe-pw (output of pw.x), qe-cp (PREFIX.pos of cp.x, its other files beside it), abacus
+        (run directory of MD), extxyz, or deepmd-npy. Text files may be compressed (.gz, .bz2,
+        .xz).
     path : str
-        File, directory or glob, relative to the recipe. Every match is a trajectory of its own.
+        File, run directory or glob, relative to the recipe; a directory that is no run is
+        searched with all below it. Every match is a trajectory of its own.
     phase : str
         For example crystal, melt, glass; kept with every frame.
     temperature_kelvin : float, optional
         Of the simulation, K; kept with every frame.
+    frames : tuple of int, optional
+        ``[start, stop]``: keep frames start to stop - 1 of each trajectory, counted from 0
+        before the stride; for equilibration, or to share out one body by blocks.
     stride : int
         Keep every n-th frame.
+    weight : float
+        How often a frame of the source is drawn in training relative to others.
     timestep_fs : float, optional
         Time between stored frames, fs, for formats that carry none. Without a time axis a
         trajectory goes whole to one side, since no purge gap can be measured.
@@ -42,9 +61,19 @@ class Source(Recipe):
     path: str = Field(min_length=1)
     phase: str = Field(min_length=1)
     temperature_kelvin: float | None = Field(default=None, gt=0.0)
+    frames: tuple[int, int] | None = None
     stride: int = Field(default=1, ge=1)
+    weight: float = Field(default=1.0, gt=0.0)
     timestep_fs: float | None = Field(default=None, gt=0.0)
     split: SplitChoice = "auto"
+
+    @model_validator(mode="after")
+    def _frames_in_order(self) -> Source:
+        if self.frames is not None and not 0 <= self.frames[0] < self.frames[1]:
+            raise ValueError(
+                f"frames must be [start, stop] with 0 <= start < stop, found {list(self.frames)}"
+            )
+        return self
 
 
 class SplitSettings(Recipe):

@@ -60,6 +60,15 @@ def test_repeated_steps_of_a_restart_keep_the_later_copy(tmp_path, frames):
     assert any("3 repeated steps" in note for note in read.notes)
 
 
+def test_steps_that_share_an_energy_find_their_own_place_in_the_log(tmp_path, frames):
+    energies = frames.energies.copy()
+    energies[9] = energies[2]
+    stress = frames.virials / frames.volumes[:, None, None]
+    read = read_cp2k(write_cp2k(tmp_path, replace(frames, energies=energies)))[0]
+    np.testing.assert_allclose(read.virials[2] / read.volumes[2], stress[2], atol=1e-8)
+    np.testing.assert_allclose(read.virials[9] / read.volumes[9], stress[9], atol=1e-8)
+
+
 def test_different_step_sets_are_refused_naming_file_and_step(tmp_path, frames):
     write_cp2k(tmp_path, frames, lacking={"frc-1.xyz": {7}})
     with pytest.raises(DataError, match=r"toy-frc-1\.xyz lacks 1 of 12 steps \(7\)"):
