@@ -123,6 +123,10 @@ def train(
         bool,
         typer.Option("--accept-certificate", help="Train on a set whose certificate failed."),
     ] = False,
+    learning_curve: Annotated[
+        bool,
+        typer.Option("--learning-curve", help="Train on parts of the set: error against data."),
+    ] = False,
     settings: SetOption = None,
     dry_run: DryRunOption = False,
     force: ForceOption = False,
@@ -132,13 +136,19 @@ def train(
     """Train, freeze and compress a committee of DeePMD potentials."""
     from mlip.recipes.base import load_recipe
     from mlip.recipes.train import TrainRecipe
-    from mlip.training import committee as room
+    from mlip.training import committee
+    from mlip.training import learning_curve as curve
 
     _state.verbose = verbose
     loaded = load_recipe(recipe, TrainRecipe, settings)
+    plan, work = (
+        (curve.plan_learning_curve, curve.learning_curve)
+        if learning_curve
+        else (committee.plan_train, committee.train)
+    )
     perform(
-        lambda: room.plan_train(loaded, recipe, out),
-        lambda: room.train(loaded, recipe, out, accept_certificate=accept_certificate, force=force),
+        lambda: plan(loaded, recipe, out),
+        lambda: work(loaded, recipe, out, accept_certificate=accept_certificate, force=force),
         out,
         dry_run=dry_run,
         as_json=as_json,
@@ -162,7 +172,7 @@ def validate(
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Compare a committee with DFT it has not seen, and prove engine parity."""
+    """Prove engine parity; compare a committee with unseen DFT; test its physics."""
     from mlip.recipes.base import load_recipe
     from mlip.recipes.validate import ValidateRecipe
     from mlip.validation import validate as room
@@ -171,7 +181,7 @@ def validate(
     loaded = load_recipe(recipe, ValidateRecipe, settings)
     perform(
         lambda: room.plan_validate(loaded, model, data, out=out),
-        lambda: room.validate(loaded, model, data, out=out, force=force),
+        lambda: room.validate(loaded, model, data, source=recipe, out=out, force=force),
         out or model / "validation",
         dry_run=dry_run,
         as_json=as_json,

@@ -1,11 +1,10 @@
-"""DeePMD-kit: training, freezing, compressing, testing and evaluating, as jobs."""
+"""DeePMD-kit: its command, its failures, testing and evaluating models, as jobs."""
 
 from __future__ import annotations
 
 import math
 import re
 import sys
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,11 @@ from numpy.typing import NDArray
 
 from mlip.engines.executables import command
 from mlip.errors import EngineError
-from mlip.execution.job import Job, Progress, Resources
+from mlip.execution.job import Job
 from mlip.files import write_json
 
 # Data loading in worker processes only costs memory for sets of this size.
 ENVIRONMENT = {"NUM_WORKERS": "0"}
-LEARNING_CURVE = "lcurve.out"
-CHECKPOINT_PATTERN = "model.ckpt-*.pt"
 
 FAILURES: tuple[tuple[str, str], ...] = (
     (r"CUDA out of memory", "The GPU memory is too small: a smaller batch or network is needed."),
@@ -46,107 +43,6 @@ def explain(tail: str) -> str:
             return meaning
     errors = [line for line in tail.splitlines() if re.match(r"\w*(Error|Exception)\b", line)]
     return errors[-1] if errors else ""
-
-
-def train_job(name: str, directory: Path, steps: int, resources: Resources) -> Job:
-    """Return the job that trains from ``input.json``, continuing from the last checkpoint."""
-    checkpoint = last_checkpoint(directory)
-    dp = dp_command()
-    return Job(
-        name=name,
-        argv=(*dp, "train", "input.json"),
-        directory=directory,
-        log=directory / "train.log",
-        inputs=(directory / "input.json",),
-        outputs=(directory / f"model.ckpt-{steps}.pt",),
-        environment=ENVIRONMENT,
-        resources=resources,
-        checkpoint=checkpoint,
-        resume_argv=(
-            *dp,
-            "train",
-            "input.json",
-            "--restart",
-            checkpoint.name if checkpoint else "",
-        ),
-        progress=lambda: training_progress(directory, steps),
-        explain=explain,
-    )
-
-
-def last_checkpoint(directory: Path) -> Path | None:
-    """Return the newest checkpoint that is whole; a kill while writing leaves a torn one."""
-    found = sorted(directory.glob(CHECKPOINT_PATTERN), key=checkpoint_step, reverse=True)
-    return next((path for path in found if zipfile.is_zipfile(path)), None)
-
-
-def checkpoint_step(path: Path) -> int:
-    """Return the step in a checkpoint's name."""
-    return int(path.stem.rpartition("-")[2])
-
-
-def training_progress(directory: Path, steps: int) -> Progress | None:
-    """Return the step and errors of the last batch from the learning curve."""
-    rows = read_learning_curve(directory / LEARNING_CURVE)
-    if not rows:
-        return None
-    last = rows[-1]
-    text = f"force {1000 * last['rmse_f_trn']:.0f} meV/Å (last batch)"
-    return Progress(last["step"], steps, "step", text)
-
-
-def read_learning_curve(path: Path) -> list[dict[str, float]]:
-    """Read ``lcurve.out``: errors of single batches, eV per atom and eV/Å, by step.
-
-    A torn last line (a kill while writing) is left out; after a resume the later row of
-    a step counts.
-    """
-    if not path.is_file():
-        return []
-    names: list[str] = []
-    rows: dict[float, dict[str, float]] = {}
-    for line in path.read_text(errors="replace").splitlines():
-        if line.startswith("#"):
-            if "step" in line:
-                names = line.lstrip("# ").split()
-            continue
-        fields = line.split()
-        if len(fields) != len(names):
-            continue
-        try:
-            row = dict(zip(names, map(float, fields), strict=True))
-        except ValueError:
-            continue
-        rows[row["step"]] = row
-    return [rows[step] for step in sorted(rows)]
-
-
-def freeze_job(name: str, directory: Path, checkpoint: Path, model: Path) -> Job:
-    """Return the job that freezes a checkpoint to TorchScript."""
-    return Job(
-        name=name,
-        argv=(*dp_command(), "freeze", "-c", str(checkpoint), "-o", str(model)),
-        directory=directory,
-        log=directory / "freeze.log",
-        inputs=(checkpoint,),
-        outputs=(model,),
-        environment=ENVIRONMENT,
-        explain=explain,
-    )
-
-
-def compress_job(name: str, directory: Path, model: Path, compressed: Path) -> Job:
-    """Return the job that tabulates the embedding nets of a frozen model."""
-    return Job(
-        name=name,
-        argv=(*dp_command(), "compress", "-i", str(model), "-o", str(compressed)),
-        directory=directory,
-        log=directory / "compress.log",
-        inputs=(model,),
-        outputs=(compressed,),
-        environment=ENVIRONMENT,
-        explain=explain,
-    )
 
 
 def test_job(name: str, directory: Path, model: Path, system: Path, prefix: str) -> Job:

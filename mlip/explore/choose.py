@@ -19,7 +19,9 @@ from mlip.explore.evaluate import Judged, judge
 from mlip.explore.sample import Visit, frames_of
 from mlip.explore.select import Explored, FloatArray, Selection, sane, select_frames, spaced
 from mlip.explore.states import tagged
-from mlip.explore.trust import (
+from mlip.recipes.explore import ExploreRecipe
+from mlip.validation.reference import read_system, system_directories
+from mlip.validation.trust import (
     ACCURATE,
     CANDIDATE,
     FAILED,
@@ -28,8 +30,6 @@ from mlip.explore.trust import (
     classify,
     deviation_ratio,
 )
-from mlip.recipes.explore import ExploreRecipe
-from mlip.validation.reference import read_system, system_directories
 
 
 @dataclass(frozen=True)

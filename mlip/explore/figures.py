@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mlip.explore.progress import Round
-from mlip.explore.trust import ACCURATE, CANDIDATE, FAILED, TrustLevels
 from mlip.report.charts import BLUE, DPI, LIGHT, ORANGE, SETTINGS
+from mlip.validation.trust import ACCURATE, CANDIDATE, FAILED, TrustLevels
 
 COLOURS = {ACCURATE: BLUE, CANDIDATE: LIGHT, FAILED: ORANGE}
 POINTS = 3000

@@ -36,7 +36,6 @@ from mlip.explore.progress import (
 )
 from mlip.explore.sample import run_round
 from mlip.explore.states import build_states, shaken_frames, write_frames
-from mlip.explore.trust import TrustLevels
 from mlip.files import read_json, write_json
 from mlip.labelling.calculators import calculator_of
 from mlip.labelling.label import label
@@ -47,6 +46,7 @@ from mlip.recipes.explore import ExploreRecipe
 from mlip.recipes.train import TrainRecipe
 from mlip.recipes.validate import ValidateRecipe
 from mlip.training.committee import train
+from mlip.validation.trust import TrustLevels
 from mlip.validation.validate import validate
 from mlip.workspace import Workspace, open_workspace
 
@@ -138,7 +138,7 @@ def plan_explore(recipe: ExploreRecipe, source: Path, out: Path) -> list[str]:
     most = recipe.selection.maximum_frames + recipe.test_frames
     total = (0 if recipe.initial else first) + (recipe.maximum_rounds - 1) * most
     lines += [
-        f"round   train {recipe.train.committee_size} members x {recipe.train.steps} steps, "
+        f"round   train {recipe.train.committee_size} members, {recipe.train.length()}, "
         f"validate, {steps:.0f} MD steps, up to {recipe.selection.maximum_frames} + "
         f"{recipe.test_frames} labels; at most {recipe.maximum_rounds} rounds",
         f"cost    up to {total} labels; `mlip label --dry-run` on a structure tells what one costs",
@@ -238,7 +238,7 @@ def _learn(loop: _Loop, number: int, pools: Sequence[Path]) -> None:
         settings = TrainRecipe(data="set", **recipe.train.model_dump())
         train(settings, folder / "train", folder / "model")
     with loop.stage(number, "validate"):
-        validation = validate(ValidateRecipe(), folder / "model", folder / "set")
+        validation = validate(ValidateRecipe(trust=recipe.trust), folder / "model", folder / "set")
     summary = read_manifest(folder / "set").summary
     loop.enter(
         replace(

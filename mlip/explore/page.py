@@ -8,7 +8,6 @@ from pathlib import Path
 from mlip.explore import figures
 from mlip.explore.progress import Progress, Round
 from mlip.explore.status import labels_per_hour
-from mlip.explore.trust import ACCURATE, CANDIDATE, FAILED, TrustLevels
 from mlip.files import read_json, write_text
 from mlip.manifest import now
 from mlip.recipes.explore import ExploreRecipe
@@ -25,6 +24,7 @@ from mlip.report.blocks import (
 )
 from mlip.report.formatting import cell
 from mlip.report.report import render
+from mlip.validation.trust import ACCURATE, CANDIDATE, FAILED, TrustLevels
 
 
 def write_page(path: Path, recipe: ExploreRecipe, progress: Progress, out: Path) -> None:
@@ -206,7 +206,7 @@ def _trust_section(path: Path) -> Section:
 def _provenance(recipe: ExploreRecipe, progress: Progress) -> Provenance:
     facts = (
         Fact("stage", Cell(f"round {progress.round}, {progress.stage}")),
-        Fact("committee", Cell(f"{recipe.train.committee_size} x {recipe.train.steps} steps")),
+        Fact("committee", Cell(f"{recipe.train.committee_size} members, {recipe.train.length()}")),
         Fact("labels from", Cell(recipe.label.level.engine)),
         Fact("states", Cell(", ".join(state.name for state in recipe.states))),
         Fact("seed", cell(recipe.seed)),

@@ -13,8 +13,8 @@ from scipy.spatial.distance import cdist
 
 from analysis.closest import FrameGeometry
 from mlip.errors import DataError, InputError
-from mlip.explore.trust import CANDIDATE
 from mlip.recipes.selection import SelectionSettings
+from mlip.validation.trust import CANDIDATE
 
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]
@@ -43,7 +43,7 @@ class Explored:
     state : sequence of str, length F
         Name of the explored state (structure, temperature, pressure); only counted.
     verdict : sequence of str, length F
-        As `mlip.explore.trust.classify` returns them.
+        As `mlip.validation.trust.classify` returns them.
     ratio : (F,) float array
         Largest deviation over lower level of an atom.
     species, anion : sequence of str, length F

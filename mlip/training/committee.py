@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-import math
 import os
-import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from mlip.engines.deepmd import (
-    compress_job,
-    freeze_job,
-    last_checkpoint,
-    read_learning_curve,
-    train_job,
-)
-from mlip.errors import DataError, EngineError, GateError, RecipeError
-from mlip.execution.job import Job, Resources
-from mlip.execution.local import available_cores, run_job, run_jobs, visible_gpus
+from mlip.engines.deepmd_train import read_learning_curve, write_closest_pair
+from mlip.errors import EngineError
+from mlip.execution.local import available_cores, visible_gpus
 from mlip.execution.progress import tell
 from mlip.execution.speed import forecast, remember_speed
-from mlip.files import read_json, replacing, write_json
-from mlip.manifest import Manifest, read_manifest
+from mlip.files import read_json, write_json
+from mlip.manifest import Manifest
 from mlip.recipes.base import resolve
+from mlip.recipes.presets import presets
 from mlip.recipes.train import TrainRecipe
-from mlip.training.inputs import deepmd_input, maximum_neighbours, neighbour_limits
-from mlip.workspace import Workspace, open_workspace
+from mlip.training.budget import Layout, layout, steps_for_budget
+from mlip.training.inputs import deepmd_input
+from mlip.training.members import finished_members, train_members
+from mlip.training.neighbours import closest_pair, most_in_data, neighbour_room
+from mlip.training.network import NeighbourRoom
+from mlip.training.repulsion import write_repulsion_table
+from mlip.training.sets import check_set, probabilities, split_systems
+from mlip.training.starting import (
+    StartingPoint,
+    read_starting_point,
+    require_room_of,
+    require_same_network,
+    with_room_of,
+)
+from mlip.workspace import open_workspace
+
+REPULSION_TABLE = "repulsion.table"
 
 
 def train(
@@ -56,6 +65,8 @@ def train(
     ------
     DataError
         If there is no set, or it has no training frames.
+    RecipeError
+        If the recipe does not fit the set, or the committee to start from.
     GateError
         If the certificate of the set failed.
     EngineError
@@ -64,13 +75,17 @@ def train(
     out = out.resolve()  # jobs run in directories of their own
     data = resolve(recipe.data, source)
     elements = check_set(data, accept_certificate=accept_certificate)
+    start = None
+    if recipe.start_from is not None:
+        start = read_starting_point(resolve(recipe.start_from, source), elements)
+        require_same_network(start, recipe, elements)
     seeds = {f"member_{n}": recipe.seed + n for n in range(recipe.committee_size)}
     accepted = ["accept-certificate"] if accept_certificate else []
     with open_workspace(
         out,
         kind="model",
-        recipe=recipe.expanded(),
-        inputs=[data],
+        recipe=_settings(recipe),
+        inputs=[data] if start is None else [data, start.directory],
         seeds=seeds,
         overrides=[*(overrides or []), *accepted],
         force=force,
@@ -79,33 +94,35 @@ def train(
         if work.finished:
             return work.manifest
         write_json(out / "type_map.json", elements)
-        training = split_systems(data, "train")
-        limits = _limits(recipe, training, elements, out)
+        systems = split_systems(data, "train")
+        room = neighbour_room(recipe, data, systems, elements)
+        if start is not None:
+            require_room_of(start, most_in_data(recipe, data, systems, elements), elements)
+        plan = layout(recipe.committee_size, available_cores(), len(visible_gpus()))
+        content = _inputs(recipe, data, out, elements, room, start)
+        recipe = _with_steps(recipe, out, plan, content, work.token)
         members = [out / f"member_{n}" for n in range(recipe.committee_size)]
         for member, seed in zip(members, seeds.values(), strict=True):
-            content = deepmd_input(
-                recipe,
-                seed,
-                elements,
-                limits,
-                [os.path.relpath(path, member) for path in training],
-                [os.path.relpath(path, member) for path in split_systems(data, "valid")],
-            )
-            member.mkdir(exist_ok=True)
-            write_json(member / "input.json", content)
-        failures = _train_members(recipe, members, work)
-        outputs = [out / "type_map.json"]
-        for n, member in enumerate(members):
-            if not failures[n]:
-                outputs += _freeze(recipe, n, member, work)
+            write_json(member / "input.json", content(recipe, seed))
+        script = None
+        if recipe.compress:
+            distance = closest_pair(data, systems)
+            script = write_closest_pair(out, content(recipe, recipe.seed), elements, distance)
+        assert recipe.steps is not None  # a budget has become steps by now
+        trained = train_members(members, recipe.steps, plan.resources, start, work.token)
+        for steps, seconds in trained.speeds:
+            remember_speed(speed_kind(recipe), steps, seconds)
+        outputs, failures = finished_members(
+            members, recipe.steps, script, trained.failures, work.token
+        )
         if any(failures):
             done = failures.count("")
             raise EngineError(
                 f"{done} of {len(members)} members are trained and kept; the same command tries "
                 "the others again.\n" + "\n".join(text for text in failures if text)
             )
-        summary = _summary(recipe, data, members, limits)
-        work.finish(outputs, summary)
+        outputs.append(out / "type_map.json")
+        work.finish(outputs, _summary(recipe, data, members))
         return work.manifest
 
 
@@ -114,161 +131,126 @@ def plan_train(recipe: TrainRecipe, source: Path, out: Path) -> list[str]:
     data = resolve(recipe.data, source)
     elements = check_set(data, accept_certificate=True)
     systems = split_systems(data, "train")
-    side_by_side = min(recipe.committee_size, len(visible_gpus()) or available_cores())
-    steps = recipe.steps * math.ceil(recipe.committee_size / side_by_side)
+    plan = layout(recipe.committee_size, available_cores(), len(visible_gpus()))
     where = f"{len(visible_gpus())} GPU(s)" if visible_gpus() else f"{available_cores()} cores"
-    return [
+    cost = (
+        forecast(speed_kind(recipe), recipe.steps * plan.waves)
+        if recipe.steps
+        else f"{recipe.budget_hours:g} h of training; a short probe tells the steps"
+    )
+    lines = [
         f"read   {data}: {len(systems)} training systems, elements {' '.join(elements)}",
-        f"train  {recipe.committee_size} members, {recipe.steps} steps each, on {where}",
-        f"cost   {forecast(speed_kind(recipe), steps)}",
+        f"train  {recipe.committee_size} members, {recipe.length()}, {plan.side_by_side} side by "
+        f"side on {where}",
+        f"cost   {cost}",
         f"write  {out}/model_<n>.pth"
         + (", compressed_<n>.pth" if recipe.compress else "")
         + ", type_map.json, manifest.json",
     ]
-
-
-def check_set(data: Path, *, accept_certificate: bool) -> list[str]:
-    """Check that a set can be trained on and return its elements.
-
-    Raises
-    ------
-    DataError
-        If there is no finished set with training frames.
-    GateError
-        If its certificate failed and that was not accepted.
-    """
-    if not data.is_dir():
-        raise DataError(f"{data}: no such set. Make one: mlip ingest RECIPE --out {data}")
-    manifest = read_manifest(data)
-    if manifest.kind != "set":
-        raise DataError(f"{data}: holds a {manifest.kind}, expected a set made by mlip ingest.")
-    if manifest.status != "complete":
-        raise DataError(f"{data}: this set is not finished. Run its mlip ingest again.")
-    systems = split_systems(data, "train")
-    if not systems:
-        raise DataError(f"{data}/train: no training systems. Give a source `split: train`.")
-    verdict = read_json(data / "certificate.json")["verdict"]
-    if verdict == "fail" and not accept_certificate:
-        raise GateError(
-            f"{data}: the certificate failed; see {data / 'certificate.md'}. Mend the data, or "
-            "train all the same with --accept-certificate (the manifest records it)."
-        )
-    return (systems[0] / "type_map.raw").read_text().split()
-
-
-def split_systems(data: Path, split: str) -> list[Path]:
-    """Return the DeePMD systems of one split of a set."""
-    return sorted(path.parent.resolve() for path in (data / split).glob("*/type.raw"))
+    if recipe.preset is not None:
+        preset = presets()[recipe.preset]
+        lines.insert(1, f"preset {recipe.preset}: {preset.measured.in_words()}")
+    if recipe.start_from is not None:
+        lines.insert(1, f"start  from the weights of {resolve(recipe.start_from, source)}")
+    return lines
 
 
 def speed_kind(recipe: TrainRecipe) -> str:
     """Return the name under which training speed is remembered: network and device."""
-    nets = "-".join(map(str, recipe.descriptor.embedding_neurons + recipe.fitting_neurons))
+    nets = f"{recipe.descriptor.size()}-{'-'.join(map(str, recipe.fitting_neurons))}"
     device = "gpu" if visible_gpus() else "cpu"
     return f"train steps, {nets}, cutoff {recipe.descriptor.cutoff_angstrom:g}, {device}"
 
 
-def _limits(
-    recipe: TrainRecipe, training: list[Path], elements: list[str], out: Path
-) -> dict[str, int]:
-    most = maximum_neighbours(training, elements, recipe.descriptor.cutoff_angstrom)
-    given = recipe.descriptor.maximum_neighbours
-    if given is None:
-        return neighbour_limits(most)
-    if set(given) != set(elements):
-        raise RecipeError(
-            f"descriptor.maximum_neighbours: has {' '.join(sorted(given))}, expected exactly "
-            f"{' '.join(elements)} (the elements of the set)."
+def _settings(recipe: TrainRecipe) -> dict[str, Any]:
+    """Return what the committee depends on: the learning curve is another piece of work."""
+    content = recipe.expanded()
+    del content["learning_curve"]
+    return content
+
+
+Content = Callable[[TrainRecipe, int], dict[str, Any]]
+
+
+def _inputs(
+    recipe: TrainRecipe,
+    data: Path,
+    out: Path,
+    elements: list[str],
+    room: NeighbourRoom,
+    start: StartingPoint | None,
+) -> Content:
+    """Return the function that makes ``input.json`` for a folder in `out` from a seed."""
+    training, validation = split_systems(data, "train"), split_systems(data, "valid")
+    shares = probabilities(data, training, recipe.batch_atoms)
+    if recipe.short_range_repulsion is not None:
+        outer = recipe.short_range_repulsion.outer_angstrom
+        write_repulsion_table(
+            out / REPULSION_TABLE, elements, outer, recipe.descriptor.cutoff_angstrom
         )
-    short = [e for e in elements if given[e] < most[e]]
-    if short:
-        raise RecipeError(
-            "descriptor.maximum_neighbours: "
-            + ", ".join(f"{e} {given[e]}, but the data has up to {most[e]}" for e in short)
-            + ". Neighbours beyond it would be lost silently; raise it or leave the key out."
-        )
-    return given
-
-
-def _train_members(recipe: TrainRecipe, members: list[Path], work: Workspace) -> list[str]:
-    """Train what is not trained yet; return one failure text a member, empty if it is done.
-
-    Members run side by side: a second thread hardly speeds up one small network, while a
-    second member on that core runs at full speed.
-    """
-    gpus = len(visible_gpus())
-    side_by_side = gpus or len(members)
-    threads = max(1, available_cores() // side_by_side)
-    resources = Resources(threads=threads, gpus=1 if gpus else 0)
-    jobs: dict[int, Job] = {}
-    for n, member in enumerate(members):
-        checkpoint = last_checkpoint(member)
-        if checkpoint is not None and checkpoint.name == f"model.ckpt-{recipe.steps}.pt":
-            continue
-        if checkpoint is not None:
-            tell(f"member {n}: continues from {checkpoint.name}.")
-        jobs[n] = train_job(f"train member {n}", member, recipe.steps, resources)
-    before = {n: _steps_done(members[n]) for n in jobs}
-    outcomes = dict(zip(jobs, run_jobs(list(jobs.values()), work.token), strict=True))
-    for n, outcome in outcomes.items():
-        if outcome.ok:
-            remember_speed(speed_kind(recipe), recipe.steps - before[n], outcome.seconds)
-    return [outcomes[n].failure if n in outcomes else "" for n in range(len(members))]
-
-
-def _steps_done(member: Path) -> int:
-    checkpoint = last_checkpoint(member)
-    return int(checkpoint.stem.rpartition("-")[2]) if checkpoint else 0
-
-
-def _freeze(recipe: TrainRecipe, n: int, member: Path, work: Workspace) -> list[Path]:
-    """Freeze and compress one member; return the files at the top of the model directory."""
-    made = []
-    steps = [
-        (
-            work.directory / f"model_{n}.pth",
-            freeze_job(
-                f"freeze member {n}",
-                member,
-                member / f"model.ckpt-{recipe.steps}.pt",
-                member / "model.pth",
-            ),
-        )
-    ]
-    if recipe.compress:
-        steps.append(
-            (
-                work.directory / f"compressed_{n}.pth",
-                compress_job(
-                    f"compress member {n}",
-                    member,
-                    member / "model.pth",
-                    member / "compressed.pth",
-                ),
+        if (closest := closest_pair(data, training)) < outer:
+            tell(
+                f"short_range_repulsion begins at {outer:g} Å, but the data has pairs at "
+                f"{closest:.2f} Å: there the network is partly replaced."
             )
+    folder = out / "member"
+
+    def content(settings: TrainRecipe, seed: int) -> dict[str, Any]:
+        made = deepmd_input(
+            settings,
+            seed,
+            elements,
+            room,
+            [os.path.relpath(path, folder) for path in training],
+            [os.path.relpath(path, folder) for path in validation],
+            probabilities=shares,
+            repulsion_table=f"../{REPULSION_TABLE}",
         )
-    for final, job in steps:
-        if not final.is_file():
-            run_job(job, work.token)
-            with replacing(final) as temporary:
-                shutil.copyfile(job.outputs[0], temporary)
-        made.append(final)
-    return made
+        if start is not None:
+            made["model"] = with_room_of(start, made["model"])
+        return made
+
+    return content
 
 
-def _summary(
-    recipe: TrainRecipe, data: Path, members: list[Path], limits: dict[str, int]
-) -> dict[str, object]:
+def _with_steps(
+    recipe: TrainRecipe, out: Path, plan: Layout, content: Content, token: str
+) -> TrainRecipe:
+    """Return the recipe with the number of steps that a budget gives."""
+    if recipe.budget_hours is None:
+        return recipe
+
+    def probe(steps: int) -> dict[str, Any]:
+        return content(_of_length(recipe, steps), recipe.seed)
+
+    return _of_length(recipe, steps_for_budget(recipe.budget_hours, out, plan, probe, token))
+
+
+def _of_length(recipe: TrainRecipe, steps: int) -> TrainRecipe:
+    return recipe.model_copy(update={"steps": steps})
+
+
+def _summary(recipe: TrainRecipe, data: Path, members: list[Path]) -> dict[str, object]:
+    model = read_json(members[0] / "input.json")["model"]
+    sel = model["descriptor"].get("sel") or model["descriptor"]["repflow"]["e_sel"]
     last = [read_learning_curve(member / "lcurve.out")[-1] for member in members]
-    return {
+    summary: dict[str, object] = {
         "data": data.name,
         "members": len(members),
         "steps": recipe.steps,
         "precision": recipe.precision,
+        "descriptor": recipe.descriptor.type,
         "cutoff_angstrom": recipe.descriptor.cutoff_angstrom,
-        "maximum_neighbours": limits,
+        "maximum_neighbours": (
+            dict(zip(model["type_map"], sel, strict=True)) if isinstance(sel, list) else sel
+        ),
         "last_batch_force_rmse_mev_per_angstrom": [
             round(1000 * row["rmse_f_trn"], 1) for row in last
         ],
         "note": "last-batch errors are no model errors: mlip validate gives those",
     }
+    if recipe.budget_hours is not None:
+        summary["budget_hours"] = recipe.budget_hours
+    if recipe.start_from is not None:
+        summary["start_from"] = Path(recipe.start_from).name
+    return summary

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mlip.recipes.train import TrainRecipe
+from mlip.recipes.train import TrainSettings
+from mlip.training.network import NeighbourRoom, model_section
 
 # Room for melts and compressed frames beyond the training data: too small loses
 # neighbours without a word.
 NEIGHBOUR_MARGIN = 1.3
+# Every atom of condensed matter has a neighbour nearer than this.
+CLOSE_ANGSTROM = 4.0
 
 
 def maximum_neighbours(systems: list[Path], elements: list[str], cutoff: float) -> dict[str, int]:
@@ -54,6 +58,27 @@ def maximum_neighbours(systems: list[Path], elements: list[str], cutoff: float) 
     return {element: int(count) for element, count in zip(elements, most, strict=True)}
 
 
+def smallest_distance(systems: list[Path]) -> float:
+    """Return the smallest distance between two atoms in any frame, in Å; inf if all are far."""
+    import vesin
+
+    neighbours = vesin.NeighborList(cutoff=CLOSE_ANGSTROM, full_list=False)
+    found = math.inf
+    for system in systems:
+        for part in sorted(system.glob("set.*")):
+            coords = np.load(part / "coord.npy").astype(float)
+            boxes = np.load(part / "box.npy").astype(float)
+            for coord, box in zip(coords, boxes, strict=True):
+                (distances,) = neighbours.compute(
+                    points=coord.reshape(-1, 3),
+                    box=box.reshape(3, 3),
+                    periodic=True,
+                    quantities="d",
+                )
+                found = min(found, float(distances.min(initial=math.inf)))
+    return found
+
+
 def neighbour_limits(most: dict[str, int]) -> dict[str, int]:
     """Return `sel`: the counted maxima with a margin, rounded up to a multiple of four."""
     return {
@@ -63,60 +88,64 @@ def neighbour_limits(most: dict[str, int]) -> dict[str, int]:
 
 
 def deepmd_input(
-    recipe: TrainRecipe,
+    recipe: TrainSettings,
     seed: int,
     elements: list[str],
-    limits: dict[str, int],
-    training: list[str],
-    validation: list[str],
+    limits: NeighbourRoom | dict[str, int],
+    training: Sequence[str],
+    validation: Sequence[str],
+    *,
+    probabilities: Sequence[float] = (),
+    repulsion_table: str = "",
 ) -> dict[str, Any]:
     """Return the content of ``input.json``.
 
     Parameters
     ----------
-    recipe : TrainRecipe
+    recipe : TrainSettings
+        With `steps` given.
     seed : int
         Of this member.
     elements : list of str
         Type map.
-    limits : dict of str to int
+    limits : NeighbourRoom or dict of str to int
         Most neighbours per element (`sel`).
-    training, validation : list of str
+    training, validation : sequence of str
         System directories; validation may be empty.
+    probabilities : sequence of float, optional
+        Of each training system, summing to one. By default a system is drawn in proportion to
+        its number of batches, so that every frame is drawn as often as any other.
+    repulsion_table : str
+        See `model_section`.
+
+    Raises
+    ------
+    ValueError
+        If the recipe has a budget and no steps.
     """
-    descriptor = recipe.descriptor
+    if recipe.steps is None:
+        raise ValueError("the budget must have become a number of steps")
+    room = limits if isinstance(limits, NeighbourRoom) else NeighbourRoom(limits, limits)
     systems: dict[str, Any] = {
-        "training_data": {"systems": training, "batch_size": recipe.batch_frames}
+        "training_data": {
+            "systems": list(training),
+            "batch_size": f"auto:{recipe.batch_atoms}",
+            **({"sys_probs": list(probabilities)} if probabilities else {}),
+        }
     }
     if validation:
-        systems["validation_data"] = {"systems": validation, "batch_size": 1, "numb_btch": 1}
+        systems["validation_data"] = {
+            "systems": list(validation),
+            "batch_size": 1,
+            "numb_btch": 1,
+        }
     return {
-        "model": {
-            "type_map": elements,
-            "descriptor": {
-                "type": "se_e2_a",
-                "rcut": descriptor.cutoff_angstrom,
-                "rcut_smth": descriptor.cutoff_smooth_angstrom,
-                "sel": [limits[element] for element in elements],
-                "neuron": list(descriptor.embedding_neurons),
-                "axis_neuron": descriptor.axis_neurons,
-                "type_one_side": True,
-                "resnet_dt": False,
-                "precision": recipe.precision,
-                "seed": seed,
-            },
-            "fitting_net": {
-                "neuron": list(recipe.fitting_neurons),
-                "resnet_dt": True,
-                "precision": recipe.precision,
-                "seed": seed,
-            },
-        },
+        "model": model_section(recipe, seed, elements, room, repulsion_table),
         "learning_rate": {
             "type": "exp",
             "start_lr": recipe.learning_rate.start,
             "stop_lr": recipe.learning_rate.stop,
-            "decay_steps": recipe.learning_rate.decay_steps,
+            "decay_steps": recipe.learning_rate.decay_every(recipe.steps),
         },
         "loss": {
             "type": "ener",

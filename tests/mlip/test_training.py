@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 
 import numpy as np
 from stages import engine_log_starts, kill_when, mlip_process
 
 from mlip.cli import main
-from mlip.engines.deepmd import last_checkpoint, read_learning_curve
+from mlip.engines.deepmd_train import last_checkpoint, read_learning_curve, training_progress
 from mlip.manifest import read_manifest
 from mlip.training.inputs import maximum_neighbours, neighbour_limits
 
@@ -73,6 +74,40 @@ def test_a_torn_checkpoint_is_passed_over(tiny_model, tmp_path):
     shutil.copy(whole, tmp_path / "model.ckpt-20.pt")
     (tmp_path / "model.ckpt-40.pt").write_bytes(whole.read_bytes()[:1000])
     assert last_checkpoint(tmp_path) == tmp_path / "model.ckpt-20.pt"
+
+
+def test_progress_reads_the_end_of_a_long_curve_and_passes_over_a_torn_line(tmp_path):
+    header = "#  step  rmse_trn  rmse_f_trn  lr\n"
+    rows = "".join(f"{step:6d} 1.0e+00 {step / 1e6:.3e} 1.0e-03\n" for step in range(1, 3001))
+    (tmp_path / "lcurve.out").write_text(header + rows + "  3001 1.0e")
+    found = training_progress(tmp_path, 9000)
+    assert (found.done, found.total) == (3000, 9000)
+    assert found.text == "force 3 meV/Å (last batch)"
+    assert len(read_learning_curve(tmp_path / "lcurve.out")) == 3000
+
+
+def test_one_failed_member_does_not_lose_the_others(tiny_model, laboratory, tmp_path, capsys):
+    out = laboratory / "model_with_a_failed_member"
+    shutil.copytree(tiny_model, out)
+    for name in ("model_0.pth", "model_1.pth", "compressed_0.pth", "compressed_1.pth"):
+        (out / name).unlink()
+    last = out / "member_1" / "model.ckpt-40.pt"
+    last.rename(tmp_path / last.name)
+    # An archive that is whole, so it counts as a checkpoint, with nothing in it to train on.
+    broken = out / "member_1" / "model.ckpt-20.pt"
+    with zipfile.ZipFile(broken, "w") as archive:
+        archive.writestr("nothing", "")
+    command = ["train", str(laboratory / "train.yml"), "--out", str(out)]
+    assert main(command) == 4
+    told = capsys.readouterr().err
+    assert "1 of 2 members are trained and kept" in told
+    assert "train member 1" in told
+    assert (out / "model_0.pth").is_file()
+    assert not (out / "model_1.pth").exists()
+    (tmp_path / last.name).rename(last)
+    assert main(command) == 0
+    assert (out / "model_1.pth").is_file()
+    assert read_manifest(out).status == "complete"
 
 
 def test_kill_during_training_then_the_same_command_resumes(tiny_set, laboratory, tmp_path):

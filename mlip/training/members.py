@@ -1,0 +1,141 @@
+"""The members of a committee: trained side by side, then frozen and compressed one by one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlip.engines.deepmd_train import (
+    checkpoint_step,
+    compress_job,
+    freeze_job,
+    last_checkpoint,
+    train_job,
+)
+from mlip.errors import EngineError
+from mlip.execution.job import Job, Resources
+from mlip.execution.local import run_job, run_jobs
+from mlip.execution.progress import tell
+from mlip.files import replacing
+from mlip.training.starting import StartingPoint
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How the training of all members ended.
+
+    Attributes
+    ----------
+    failures : tuple of str
+        One text a member, empty if it is trained.
+    speeds : tuple of (int, float)
+        Steps made now, and the seconds that they took, of each member that was trained now.
+    """
+
+    failures: tuple[str, ...]
+    speeds: tuple[tuple[int, float], ...]
+
+
+def train_members(
+    members: Sequence[Path],
+    steps: int,
+    resources: Resources,
+    start: StartingPoint | None,
+    token: str,
+) -> Trained:
+    """Train what is not trained yet; one member that fails does not stop the others.
+
+    Parameters
+    ----------
+    members : sequence of Path
+        Directories with ``input.json``.
+    steps : int
+        As in the inputs.
+    resources : Resources
+        Of each member.
+    start : StartingPoint or None
+        First weights of a member without a checkpoint.
+    token : str
+        Lock token of the model directory.
+    """
+    jobs: dict[int, Job] = {}
+    before: dict[int, int] = {}
+    for n, member in enumerate(members):
+        checkpoint = last_checkpoint(member)
+        before[n] = checkpoint_step(checkpoint) if checkpoint is not None else 0
+        if before[n] == steps:
+            continue
+        if checkpoint is not None:
+            tell(f"member {n}: continues from {checkpoint.name}.")
+        first = start.of(n) if start is not None else None
+        jobs[n] = train_job(f"train member {n}", member, steps, resources, start=first)
+    outcomes = dict(zip(jobs, run_jobs(list(jobs.values()), token), strict=True))
+    return Trained(
+        tuple(outcomes[n].failure if n in outcomes else "" for n in range(len(members))),
+        tuple(
+            (steps - before[n], outcome.seconds) for n, outcome in outcomes.items() if outcome.ok
+        ),
+    )
+
+
+def finished_members(
+    members: Sequence[Path],
+    steps: int,
+    script: Path | None,
+    failures: Sequence[str],
+    token: str,
+) -> tuple[list[Path], list[str]]:
+    """Freeze and compress the members that are trained.
+
+    Parameters
+    ----------
+    members : sequence of Path
+        Their directories, in the model directory.
+    steps : int
+    script : Path or None
+        For `compress_job`; None leaves the models as they are.
+    failures : sequence of str
+        Of the training, one text a member.
+    token : str
+
+    Returns
+    -------
+    tuple of (list of Path, list of str)
+        The files at the top of the model directory, and all failures.
+    """
+    made: list[Path] = []
+    found = list(failures)
+    for n, member in enumerate(members):
+        if found[n]:
+            continue
+        try:
+            made += _finished(n, member, steps, script, token)
+        except EngineError as error:
+            found[n] = str(error)
+    return made, found
+
+
+def _finished(n: int, member: Path, steps: int, script: Path | None, token: str) -> list[Path]:
+    """Freeze and compress one member; return its files at the top of the model directory."""
+    frozen = member / "model.pth"
+    work = [
+        (
+            f"model_{n}.pth",
+            freeze_job(f"freeze member {n}", member, member / f"model.ckpt-{steps}.pt", frozen),
+        )
+    ]
+    if script is not None:
+        compressed = member / "compressed.pth"
+        job = compress_job(f"compress member {n}", member, frozen, compressed, script)
+        work.append((f"compressed_{n}.pth", job))
+    made = []
+    for name, job in work:
+        final = member.parent / name
+        if not final.is_file():
+            run_job(job, token)
+            with replacing(final) as temporary:
+                shutil.copyfile(job.outputs[0], temporary)
+        made.append(final)
+    return made
