@@ -232,7 +232,9 @@ def _write_csv(
                     step,
                     f"{step * timestep_fs / 1000.0:.6g}",
                     stage.name,
-                    *(f"{value:.8g}" for value in values),
+                    # Ten digits, as the engine prints: a drift of 1e-5 eV/atom is looked for in
+                    # totals of 240 eV/atom.
+                    *(f"{value:.10g}" for value in values),
                 ]
             )
     write_text(path, buffer.getvalue())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlip.engines.lammps import pair_lines, setup_lines
-from mlip.recipes.protocol import Minimise, Npt, Nvt, Protocol
+from mlip.recipes.protocol import Minimise, Npt, Nve, Nvt, Protocol
 
 BAR_PER_GPA = 1.0e4
 
@@ -70,7 +70,7 @@ class Cell:
 
 def stage_script(
     protocol: Protocol,
-    stage: Minimise | Npt | Nvt,
+    stage: Minimise | Npt | Nvt | Nve,
     attempt: Attempt,
     *,
     models: list[Path],
@@ -146,30 +146,32 @@ def _minimise(stage: Minimise) -> list[str]:
 
 def _dynamics(
     protocol: Protocol,
-    stage: Npt | Nvt,
+    stage: Npt | Nvt | Nve,
     attempt: Attempt,
     temperature_kelvin: float,
     first_step: int,
 ) -> list[str]:
     last_step = first_step + protocol.stage_steps(stage)
-    heat = (
-        f"temp {temperature_kelvin:.6f} {temperature_kelvin:.6f} {stage.thermostat_damping_ps:.6g}"
-    )
-    if stage.kind == "npt":
-        bar = stage.pressure_gpa * BAR_PER_GPA
-        fix = (
-            f"fix dynamics all npt {heat} {stage.barostat} {bar:.6g} {bar:.6g} "
-            f"{stage.barostat_damping_ps:.6g}"
-        )
-    else:
-        fix = f"fix dynamics all nvt {heat}"
     return [
-        fix,
+        f"fix dynamics all {_ensemble(stage, temperature_kelvin)}",
         f"dump trajectory all dcd {protocol.trajectory_every_steps} {attempt.trajectory}",
         "dump_modify trajectory unwrap yes",
         f"restart {protocol.restart_every_steps} *.restart",
         f"run {last_step} upto start {first_step} stop {last_step}",
     ]
+
+
+def _ensemble(stage: Npt | Nvt | Nve, temperature_kelvin: float) -> str:
+    """Return style and settings of the fix that integrates the stage."""
+    if stage.kind == "nve":
+        return "nve"
+    heat = (
+        f"temp {temperature_kelvin:.6f} {temperature_kelvin:.6f} {stage.thermostat_damping_ps:.6g}"
+    )
+    if stage.kind == "nvt":
+        return f"nvt {heat}"
+    bar = stage.pressure_gpa * BAR_PER_GPA
+    return f"npt {heat} {stage.barostat} {bar:.6g} {bar:.6g} {stage.barostat_damping_ps:.6g}"
 
 
 def _change_box(cell: Cell, triclinic: bool) -> str:

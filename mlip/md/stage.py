@@ -24,7 +24,7 @@ from mlip.execution.progress import tell
 from mlip.files import fingerprint, read_json, write_json, write_text
 from mlip.md.records import StageRecord, segments, write_trajectory_index
 from mlip.md.script import Attempt, Cell, stage_script
-from mlip.recipes.protocol import Minimise, Npt, Nvt, Protocol
+from mlip.recipes.protocol import Minimise, Npt, Nve, Nvt, Protocol
 
 STATE = "stage.json"
 KEPT_RESTARTS = 2
@@ -36,7 +36,7 @@ class StagePlan:
 
     Attributes
     ----------
-    stage : Minimise, Npt or Nvt
+    stage : Minimise, Npt, Nvt or Nve
     directory : Path
     first_step : int
         Dynamics step at which it begins.
@@ -48,7 +48,7 @@ class StagePlan:
         Bring the cell to this one at its start.
     """
 
-    stage: Minimise | Npt | Nvt
+    stage: Minimise | Npt | Nvt | Nve
     directory: Path
     first_step: int
     source: Path
@@ -181,7 +181,7 @@ def _record(plan: StagePlan, around: Surroundings, attempts: list[Attempt]) -> S
     return StageRecord(
         name=plan.stage.name,
         ensemble=plan.stage.kind,
-        purpose=plan.stage.purpose if plan.stage.kind == "nvt" else "equilibration",
+        purpose=plan.stage.purpose if plan.stage.kind in ("nvt", "nve") else "equilibration",
         directory=plan.directory,
         first_step=plan.first_step,
         last_step=plan.first_step + around.protocol.stage_steps(plan.stage),

@@ -61,7 +61,25 @@ class Nvt(Recipe):
     thermostat_damping_ps: float = Field(default=0.1, gt=0.0)
 
 
-Stage = Annotated[Minimise | Npt | Nvt, Field(discriminator="kind")]
+class Nve(Recipe):
+    """Dynamics at constant energy and volume, in the cell that the stage before left.
+
+    It shows whether forces and energy belong together and whether the time step is short
+    enough; heat the sample in an NVT stage before.
+
+    Attributes
+    ----------
+    purpose : {'equilibration', 'production'}
+        Only production is analysed.
+    """
+
+    kind: Literal["nve"]
+    name: StageName = "conserve"
+    duration_ps: float = Field(gt=0.0)
+    purpose: Literal["equilibration", "production"] = "production"
+
+
+Stage = Annotated[Minimise | Npt | Nvt | Nve, Field(discriminator="kind")]
 
 
 class Protocol(Recipe):
@@ -109,7 +127,7 @@ class Protocol(Recipe):
                 raise ValueError(f"{stage.name}: duration_ps is shorter than one time step")
         return self
 
-    def stage_steps(self, stage: Minimise | Npt | Nvt) -> int:
+    def stage_steps(self, stage: Minimise | Npt | Nvt | Nve) -> int:
         """Return the number of dynamics steps of a stage; none for a minimisation."""
         if stage.kind == "minimise":
             return 0

@@ -1,4 +1,4 @@
-"""Recipe parts of exploring: what deviation is trusted, and which frames are labelled."""
+"""Recipe parts: what deviation is trusted, and which explored frames are labelled."""
 
 from __future__ import annotations
 

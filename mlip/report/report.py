@@ -139,8 +139,9 @@ def _headlines(sources: Sequence[Source]) -> list[Headline]:
 
 def _validation_files(directory: Path) -> list[Path]:
     """Return what the page shows but the fingerprint of a model directory leaves out."""
-    names = ("validation/metrics.json", "validation/parity.json")
-    return [directory / name for name in names if (directory / name).is_file()]
+    names = ("metrics.json", "parity.json", "trust.json", "physics.json")
+    files = [directory / "validation" / name for name in names]
+    return [path for path in files if path.is_file()]
 
 
 def _provenance(source: Source) -> Provenance:

@@ -9,10 +9,24 @@ import numpy as np
 from mlip.files import read_json
 from mlip.manifest import Manifest
 from mlip.model_directory import parity_status, read_model_directory
-from mlip.report.blocks import Cell, Fact, Headline, Picture, Section, Table, png_address
+from mlip.report.blocks import (
+    Cell,
+    Fact,
+    Headline,
+    Picture,
+    Section,
+    Table,
+    png_address,
+)
 from mlip.report.charts import Series, chart, deviation_chart, read_series
 from mlip.report.collect import Source
 from mlip.report.formatting import cell, key_text, number_text
+from mlip.report.validation_tables import (
+    independence_notes,
+    independence_words,
+    physics_tables,
+    trust_tables,
+)
 
 CHARTS = (
     ("temperature_kelvin", "temperature (K)", "Temperature"),
@@ -32,6 +46,8 @@ PARITY_CAPTIONS = {
     "parity_energy": "Energy of each test frame, less the mean DFT energy of its system.",
     "parity_force": "Force components on the test frames.",
     "parity_virial": "Virial components of the test frames.",
+    "calibration": "True force error of binned atoms against the committee's deviation, by "
+    "element; dotted: trust levels. Below: share of errors within what the deviation allows.",
     "deviation_against_error": "Committee deviation against the true error, frame by frame. "
     "Points above the line: the committee is surer than it should be.",
 }
@@ -100,13 +116,15 @@ def model_section(source: Source, anchor: str) -> Section:
     if (validation / "metrics.json").is_file():
         metrics = read_json(validation / "metrics.json")
         tables = [t for split, e in metrics["splits"].items() for t in _error_tables(split, e)]
-        notes += _deviation_notes(metrics)
+        notes += independence_notes(metrics) + _deviation_notes(metrics)
         figures = validation / "figures"
         pictures = [
             Picture(png_address((figures / f"{name}.png").read_bytes()), caption)
             for name, caption in PARITY_CAPTIONS.items()
             if (figures / f"{name}.png").is_file()
         ]
+        tables += trust_tables(validation)
+        tables += physics_tables(validation)
     elif parity.ok:
         notes.append(Cell("No errors against DFT here: validation did not end.", tone="bad"))
     return Section(
@@ -178,6 +196,7 @@ def model_headline(source: Source) -> Headline:
         Cell(f"{number_text(error)} meV/Å", exact=repr(error)),
         (
             Cell(f"rms over {frames} frames of the {split} split", exact=repr(frames)),
+            *(Cell(words, tone="quiet") for words in independence_words(splits[split])),
             Cell(f"DFT forces there have an rms of {number_text(size)} meV/Å", exact=repr(size)),
         ),
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,48 +11,17 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from mlip.engines.deepmd import Predicted
-from mlip.files import write_text
 from mlip.model_directory import ModelDirectory
+from mlip.validation.calibration import AtomErrors
 from mlip.validation.figures import Points, deviation_figure, parity_figure, thinned
+from mlip.validation.frame_errors import FrameErrors, frame_errors, worst_frames
+from mlip.validation.independence import Independence
 from mlip.validation.metrics import Groups, groups_to_json, merge, system_errors
-from mlip.validation.predictions import (
-    Spread,
-    committee_mean,
-    force_spread,
-    read_predicted,
-)
+from mlip.validation.predictions import committee_mean, read_predicted
 from mlip.validation.reference import FloatArray, ReferenceSystem
 
 POINTS_PER_SYSTEM = 30_000
 MILLI = 1000.0
-FRAME_COLUMNS = (
-    *("split", "system", "row", "phase", "temperature_kelvin"),
-    "energy_error_mev_per_atom",
-    "force_rmse_mev_per_angstrom",
-    "largest_force_error_mev_per_angstrom",
-    "largest_force_deviation_mev_per_angstrom",
-    "mean_force_deviation_mev_per_angstrom",
-)
-
-
-@dataclass(frozen=True)
-class FrameErrors:
-    """Errors of the committee mean on the frames of one system, and its spread.
-
-    Attributes
-    ----------
-    energy : ndarray, shape (F,)
-        Model minus reference, per atom, eV.
-    force_rmse, force_largest : ndarray, shape (F,)
-        Of components, and largest length over atoms, eV/Å.
-    spread : Spread or None
-        None for a committee of one.
-    """
-
-    energy: FloatArray
-    force_rmse: FloatArray
-    force_largest: FloatArray
-    spread: Spread | None
 
 
 @dataclass(frozen=True)
@@ -70,8 +37,9 @@ class SplitErrors:
     frames : tuple of FrameErrors
         One a system.
     energy, force, virial : tuple of Points
-        For parity plots; x reference, y committee mean; meV/atom, eV/Å, meV/atom. Energies
-        are relative to the mean reference energy of the system.
+        For parity plots, of the frames of the headline; x reference, y committee mean;
+        meV/atom, eV/Å, meV/atom. Energies are relative to the mean reference energy of the
+        system.
     """
 
     committee: Groups
@@ -83,7 +51,11 @@ class SplitErrors:
 
 
 def split_errors(
-    models: Sequence[Path], members: int, systems: Sequence[ReferenceSystem], folder: Path
+    models: Sequence[Path],
+    members: int,
+    systems: Sequence[ReferenceSystem],
+    independence: Independence,
+    folder: Path,
 ) -> SplitErrors:
     """Compare the predictions in `folder` with the reference.
 
@@ -94,26 +66,33 @@ def split_errors(
     members : int
     systems : sequence of ReferenceSystem
         In the order of `mlip.validation.predictions.predict`.
+    independence : Independence
+        Of these systems; says which frames the printed errors are of.
     folder : Path
     """
     committee: list[Groups] = []
     by_model: dict[str, list[Groups]] = {model.stem: [] for model in models}
     frames, energy, force, virial = [], [], [], []
-    for number, system in enumerate(systems):
+    for number, (system, labels) in enumerate(zip(systems, independence.labels, strict=True)):
         found = [read_predicted(folder, model, number) for model in models]
         mean = committee_mean(found[:members])
-        committee.append(system_errors(system, mean))
+        committee.append(system_errors(system, mean, labels, independence.headline))
         for model, predicted in zip(models, found, strict=True):
-            by_model[model.stem].append(system_errors(system, predicted))
-        frames.append(_frame_errors(system, mean, found[:members]))
-        zero = system.energies.mean()
+            by_model[model.stem].append(
+                system_errors(system, predicted, labels, independence.headline)
+            )
+        frames.append(frame_errors(system, mean, found[:members]))
+        chosen = independence.counted(number)
+        if not chosen.size:
+            continue
+        shown, shift = system.select(chosen), system.energies.mean()
+        model_mean = Predicted(mean.energies[chosen], mean.forces[chosen], mean.virials[chosen])
         scale = MILLI / system.n_atoms
-        energy.append(
-            _points(system, (system.energies - zero) * scale, (mean.energies - zero) * scale)
-        )
-        force.append(_points(system, system.forces, mean.forces))
-        if np.isfinite(system.virials).any():
-            virial.append(_points(system, system.virials * scale, mean.virials * scale))
+        reference, predicted_energy = shown.energies - shift, model_mean.energies - shift
+        energy.append(_points(shown, reference * scale, predicted_energy * scale))
+        force.append(_points(shown, shown.forces, model_mean.forces))
+        if np.isfinite(shown.virials).any():
+            virial.append(_points(shown, shown.virials * scale, model_mean.virials * scale))
     return SplitErrors(
         merge(committee),
         {name: merge(parts) for name, parts in by_model.items()},
@@ -124,23 +103,71 @@ def split_errors(
     )
 
 
-def errors_to_json(errors: SplitErrors, *, frames_in_split: int) -> dict[str, Any]:
-    """Return the errors of one split as they stand in ``metrics.json``."""
+def errors_to_json(
+    errors: SplitErrors,
+    systems: Sequence[ReferenceSystem],
+    independence: Independence,
+    *,
+    frames_in_split: int,
+) -> dict[str, Any]:
+    """Return the errors of one split as they stand in ``metrics.json``.
+
+    Keys
+    ----
+    frames_in_split
+    independence
+        `Independence.as_json`; all other groups but ``by_independence`` are of its headline.
+    overall, by_system, by_phase, by_temperature, by_composition, by_independence
+        See `mlip.validation.metrics.group_to_json`.
+    force_by_species, force_by_species_and_phase
+    worst_frames
+        See `mlip.validation.frame_errors.worst_frames`.
+    models
+        The same groups for every potential file.
+    """
     return {
         "frames_in_split": frames_in_split,
+        "independence": independence.as_json(),
         **groups_to_json(errors.committee),
+        "worst_frames": worst_frames(systems, errors.frames, independence),
         "models": {name: groups_to_json(groups) for name, groups in errors.by_model.items()},
     }
 
 
-def spread_to_json(errors: SplitErrors) -> dict[str, Any] | None:
-    """Return how the committee's deviation compares with the true error; None for one member."""
-    spreads = [frames.spread for frames in errors.frames if frames.spread is not None]
-    if not spreads:
-        return None
-    largest = np.concatenate([spread.largest for spread in spreads])
-    mean = np.concatenate([spread.mean for spread in spreads])
-    error = np.concatenate([frames.force_largest for frames in errors.frames])
+def atom_errors(
+    errors: SplitErrors, systems: Sequence[ReferenceSystem], independence: Independence
+) -> AtomErrors:
+    """Return deviation and true error of all atoms of the headline's frames.
+
+    The committee must have more than one member.
+    """
+    deviation, error, species, frame = [], [], [], []
+    first = 0
+    for number, (system, found) in enumerate(zip(systems, errors.frames, strict=True)):
+        assert found.deviation is not None  # the caller counted the members
+        chosen = independence.counted(number)
+        deviation.append(found.deviation[chosen].ravel())
+        error.append(found.force[chosen].ravel())
+        species.append(np.tile(np.array(system.symbols), len(chosen)))
+        frame.append(np.repeat(first + chosen, system.n_atoms))
+        first += system.n_frames
+    return AtomErrors(*(np.concatenate(part) for part in (deviation, error, species, frame)))
+
+
+def spread_to_json(errors: SplitErrors, independence: Independence) -> dict[str, Any] | None:
+    """Return how the committee's deviation compares with the true error; None for one member.
+
+    Of the headline's frames.
+    """
+    largest_parts, mean_parts, error_parts = [], [], []
+    for number, found in enumerate(errors.frames):
+        if found.deviation is None:
+            return None
+        chosen = independence.counted(number)
+        largest_parts.append(found.deviation[chosen].max(axis=1))
+        mean_parts.append(found.deviation[chosen].mean(axis=1))
+        error_parts.append(found.largest_force[chosen])
+    largest, mean, error = (np.concatenate(p) for p in (largest_parts, mean_parts, error_parts))
     varied = len(error) > 2 and np.ptp(largest) > 0 and np.ptp(error) > 0
     rank = float(spearmanr(largest, error).statistic) if varied else None
     quantiles = {
@@ -160,7 +187,12 @@ def spread_to_json(errors: SplitErrors) -> dict[str, Any] | None:
 
 
 def write_figures(
-    folder: Path, errors: SplitErrors, metrics: dict[str, Any], model: ModelDirectory
+    folder: Path,
+    errors: SplitErrors,
+    systems: Sequence[ReferenceSystem],
+    independence: Independence,
+    metrics: dict[str, Any],
+    model: ModelDirectory,
 ) -> list[Path]:
     """Draw the parity plots of a split and, for a committee, deviation against error."""
     overall = metrics["overall"]
@@ -188,11 +220,7 @@ def write_figures(
         path = folder / f"parity_{name}.png"
         parity_figure(path, points, quantity=quantity, unit=unit, text=text)
         written.append(path)
-    spreads = [
-        Points(points.system, frames.spread.largest * MILLI, frames.force_largest * MILLI)
-        for points, frames in zip(errors.force, errors.frames, strict=True)
-        if frames.spread is not None
-    ]
+    spreads = _spread_points(errors, systems, independence)
     if spreads:
         path = folder / "deviation_against_error.png"
         deviation_figure(path, spreads, len(model.members))
@@ -200,36 +228,18 @@ def write_figures(
     return written
 
 
-def write_frame_errors(
-    path: Path, split: str, systems: Sequence[ReferenceSystem], errors: SplitErrors
-) -> None:
-    """Write one line a frame: errors of the committee mean and its spread, meV per atom and Å."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(FRAME_COLUMNS)
-    for system, found in zip(systems, errors.frames, strict=True):
-        columns = [found.energy, found.force_rmse, found.force_largest]
-        if found.spread is not None:
-            columns += [found.spread.largest, found.spread.mean]
-        for k in range(system.n_frames):
-            kelvin = system.temperatures[k]
-            values = [f"{column[k] * MILLI:.6g}" for column in columns]
-            values += [""] * (5 - len(columns))
-            where = [split, system.name, int(system.rows[k]), system.phases[k]]
-            writer.writerow([*where, f"{kelvin:g}" if np.isfinite(kelvin) else "", *values])
-    write_text(path, buffer.getvalue())
-
-
-def _frame_errors(
-    system: ReferenceSystem, mean: Predicted, members: Sequence[Predicted]
-) -> FrameErrors:
-    force = mean.forces - system.forces
-    return FrameErrors(
-        energy=(mean.energies - system.energies) / system.n_atoms,
-        force_rmse=np.sqrt(np.square(force).mean(axis=(1, 2))),
-        force_largest=np.sqrt(np.square(force).sum(axis=2)).max(axis=1),
-        spread=force_spread(members) if len(members) > 1 else None,
-    )
+def _spread_points(
+    errors: SplitErrors, systems: Sequence[ReferenceSystem], independence: Independence
+) -> list[Points]:
+    points = []
+    for number, (system, found) in enumerate(zip(systems, errors.frames, strict=True)):
+        deviation = found.largest_deviation
+        chosen = independence.counted(number)
+        if deviation is not None and chosen.size:
+            points.append(
+                Points(system.name, deviation[chosen] * MILLI, found.largest_force[chosen] * MILLI)
+            )
+    return points
 
 
 def _points(system: ReferenceSystem, reference: FloatArray, model: FloatArray) -> Points:

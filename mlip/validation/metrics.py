@@ -128,10 +128,13 @@ class GroupErrors:
 
 
 Groups = dict[tuple[str, str], GroupErrors]
+KINDS = ("by_system", "by_phase", "by_temperature", "by_composition", "by_independence")
 
 
-def system_errors(system: ReferenceSystem, predicted: Predicted) -> Groups:
-    """Return the errors of one system: overall, as a system, by phase and temperature band.
+def system_errors(
+    system: ReferenceSystem, predicted: Predicted, independence: Sequence[str], headline: str
+) -> Groups:
+    """Return the errors of one system, overall and by every kind of group.
 
     Parameters
     ----------
@@ -139,29 +142,25 @@ def system_errors(system: ReferenceSystem, predicted: Predicted) -> Groups:
         All frames of the system in the split; the mean energy shift is taken over them.
     predicted : Predicted
         For the same frames.
+    independence : sequence of str, length F
+        What each frame is to the training; see `mlip.validation.independence`.
+    headline : str
+        All groups but those by independence hold the frames with this label only.
 
     Returns
     -------
     dict of (kind, label) to GroupErrors
-        Kinds: overall, by_system, by_phase, by_temperature.
+        Kinds: overall and those of `KINDS`. A group without frames is left out.
     """
     energy = (predicted.energies - system.energies) / system.n_atoms
     shifted = energy - energy.mean()
     force = predicted.forces - system.forces
     virial = (predicted.virials - system.virials) / system.n_atoms
-    labels: dict[tuple[str, str], NDArray[np.bool_]] = {
-        ("overall", ""): np.ones(system.n_frames, dtype=bool)
-    }
-    labels["by_system", system.name] = labels["overall", ""]
-    for phase in sorted(set(system.phases)):
-        labels["by_phase", phase] = np.array([p == phase for p in system.phases])
-    bands = [temperature_band(t) for t in system.temperatures]
-    for band in sorted(set(bands)):
-        labels["by_temperature", band] = np.array([b == band for b in bands])
+    reference = system.virials / system.n_atoms
     symbols = np.array(system.symbols)
+    counted = np.array([label == headline for label in independence])
     groups: Groups = {}
-    for key, mask in labels.items():
-        reference = system.virials[mask] / system.n_atoms
+    for key, mask in _masks(system, counted, independence).items():
         groups[key] = GroupErrors(
             frames=int(mask.sum()),
             energy=tally(energy[mask]),
@@ -169,8 +168,8 @@ def system_errors(system: ReferenceSystem, predicted: Predicted) -> Groups:
             force=tally(force[mask]),
             force_reference=tally(system.forces[mask]),
             virial=tally(virial[mask]),
-            virial_reference=tally(reference),
-            virial_frames=int(np.isfinite(reference).all(axis=(1, 2)).sum()),
+            virial_reference=tally(reference[mask]),
+            virial_frames=int(np.isfinite(reference[mask]).all(axis=(1, 2)).sum()),
             force_by_species={
                 name: (
                     tally(force[mask][:, symbols == name]),
@@ -180,6 +179,34 @@ def system_errors(system: ReferenceSystem, predicted: Predicted) -> Groups:
             },
         )
     return groups
+
+
+def _masks(
+    system: ReferenceSystem, counted: NDArray[np.bool_], independence: Sequence[str]
+) -> dict[tuple[str, str], NDArray[np.bool_]]:
+    """Return which frames belong to each group of a system."""
+    every = np.ones(system.n_frames, dtype=bool)
+    by_kind: dict[str, tuple[Sequence[str], NDArray[np.bool_]]] = {
+        "overall": ([""] * system.n_frames, counted),
+        "by_system": ([system.name] * system.n_frames, counted),
+        "by_phase": (system.phases, counted),
+        "by_temperature": ([temperature_band(t) for t in system.temperatures], counted),
+        "by_composition": ([composition(system.symbols)] * system.n_frames, counted),
+        "by_independence": (independence, every),
+    }
+    masks = {}
+    for kind, (labels, among) in by_kind.items():
+        for label in sorted({name for name, used in zip(labels, among, strict=True) if used}):
+            masks[kind, label] = among & np.array([name == label for name in labels])
+    return masks
+
+
+def composition(symbols: Sequence[str]) -> str:
+    """Return the reduced formula of a list of atoms, metals first: Li3PS4."""
+    from ase.formula import Formula
+
+    reduced, _ = Formula.from_list(list(symbols)).reduce()
+    return str(reduced.format("metal"))
 
 
 def merge(parts: Sequence[Groups]) -> Groups:
@@ -203,15 +230,24 @@ def groups_to_json(groups: Groups) -> dict[str, Any]:
     """Return the errors as nested JSON types, units in key names, null where undefined."""
     overall = groups["overall", ""]
     result: dict[str, Any] = {"overall": group_to_json(overall)}
-    for kind in ("by_system", "by_phase", "by_temperature"):
+    for kind in KINDS:
         result[kind] = {
             label: group_to_json(group) for (k, label), group in sorted(groups.items()) if k == kind
         }
-    result["force_by_species"] = {
-        name: _force_to_json(error, reference)
-        for name, (error, reference) in sorted(overall.force_by_species.items())
+    result["force_by_species"] = _species_to_json(overall)
+    result["force_by_species_and_phase"] = {
+        label: _species_to_json(group)
+        for (kind, label), group in sorted(groups.items())
+        if kind == "by_phase"
     }
     return result
+
+
+def _species_to_json(group: GroupErrors) -> dict[str, Any]:
+    return {
+        name: _force_to_json(error, reference)
+        for name, (error, reference) in sorted(group.force_by_species.items())
+    }
 
 
 def group_to_json(group: GroupErrors) -> dict[str, Any]:

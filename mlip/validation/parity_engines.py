@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlip.engines.deepmd import (
     Predicted,
@@ -26,6 +27,7 @@ from mlip.validation.parity_frames import ParityFrames, write_lammps_data, write
 from mlip.validation.reference import FloatArray
 
 TEST, PYTHON, LAMMPS = "dp test", "Python", "LAMMPS run 0"
+REORDERED = "LAMMPS with types and atoms in another order"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,13 @@ def write_frames(frames: Sequence[ParityFrames], work: Path, type_map: Sequence[
         )
         for i in range(len(group.coords)):
             write_lammps_data(work / f"frame_{k}_{i}.data", group, i, type_map)
+            write_lammps_data(
+                work / f"reordered_{k}_{i}.data",
+                group,
+                i,
+                reordered_types(type_map),
+                reordered_atoms(len(group.symbols)),
+            )
 
 
 def python_job(model: ModelDirectory, groups: int, work: Path) -> Job:
@@ -79,7 +88,9 @@ def file_jobs(
 ) -> list[Job]:
     """Return the jobs of one potential: ``dp test`` by composition, LAMMPS on all frames.
 
-    The first member is also evaluated with a permuted element order.
+    LAMMPS evaluates every frame twice: as it is, and with atom types and atoms numbered in
+    another order, elements named accordingly. One frame is also evaluated with the elements
+    named in a wrong order.
     """
     folder = work / file.stem
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,12 +100,30 @@ def file_jobs(
         for k in range(len(frames))
     ]
     points = [
-        _single_point(folder, work, file, model.type_map, k, i)
+        single_point_script(
+            work / f"{stem}_{k}_{i}.data",
+            file,
+            elements,
+            folder / f"{stem}_{k}_{i}.dump",
+            folder / f"{stem}_{k}_{i}.out",
+        )
         for k, group in enumerate(frames)
         for i in range(len(group.coords))
+        for stem, elements in (
+            ("frame", model.type_map),
+            ("reordered", reordered_types(model.type_map)),
+        )
     ]
-    if file.name == model.members[0].name:
-        points.append(_single_point(folder, work, file, permuted_order(model), 0, 0, "permuted"))
+    if len(model.type_map) > 1:
+        points.append(
+            single_point_script(
+                work / "frame_0_0.data",
+                file,
+                permuted_order(model),
+                folder / "permuted_0_0.dump",
+                folder / "permuted_0_0.out",
+            )
+        )
     script = folder / "in.parity"
     write_text(script, "clear\n".join(points))
     jobs.append(
@@ -107,6 +136,16 @@ def file_jobs(
         )
     )
     return jobs
+
+
+def reordered_types(type_map: Sequence[str]) -> tuple[str, ...]:
+    """Return the elements as LAMMPS types may be numbered as well: in reverse."""
+    return tuple(reversed(type_map))
+
+
+def reordered_atoms(count: int) -> NDArray[np.int64]:
+    """Return which atom comes at each place of a shuffled frame."""
+    return np.random.default_rng(count).permutation(count)
 
 
 def permuted_order(model: ModelDirectory) -> tuple[str, ...]:
@@ -126,31 +165,14 @@ def permuted_forces(file: Path, frames: Sequence[ParityFrames], work: Path) -> F
     return _read_lammps(work / file.stem, first, 0, "permuted").forces[0]
 
 
-def _single_point(
-    folder: Path,
-    work: Path,
-    file: Path,
-    elements: Sequence[str],
-    k: int,
-    i: int,
-    stem: str = "lammps",
-) -> str:
-    return single_point_script(
-        work / f"frame_{k}_{i}.data",
-        file,
-        elements,
-        folder / f"{stem}_{k}_{i}.dump",
-        folder / f"{stem}_{k}_{i}.out",
-    )
-
-
 def evaluations(file: Path, frames: Sequence[ParityFrames], work: Path) -> dict[str, Evaluation]:
     """Read what every engine found for one potential."""
     folder = work / file.stem
     return {
         TEST: _collect(frames, lambda k, atoms: read_test_details(folder, f"test_{k}", atoms)),
         PYTHON: _collect(frames, lambda k, atoms: read_prediction(folder / f"python_{k}.npz")),
-        LAMMPS: _collect(frames, lambda k, atoms: _read_lammps(folder, frames[k], k, "lammps")),
+        LAMMPS: _collect(frames, lambda k, atoms: _read_lammps(folder, frames[k], k, "frame")),
+        REORDERED: _collect(frames, lambda k, atoms: _read_reordered(folder, frames[k], k)),
     }
 
 
@@ -181,3 +203,10 @@ def _read_lammps(folder: Path, group: ParityFrames, k: int, stem: str) -> Predic
         np.array([point[1] for point in points]),
         np.array([point[2] for point in points]),
     )
+
+
+def _read_reordered(folder: Path, group: ParityFrames, k: int) -> Predicted:
+    found = _read_lammps(folder, group, k, "reordered")
+    forces = np.empty_like(found.forces)
+    forces[:, reordered_atoms(len(group.symbols))] = found.forces
+    return Predicted(found.energies, forces, found.virials)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -20,21 +20,6 @@ from mlip.errors import EngineError
 from mlip.execution.job import Job, Progress, Resources
 from mlip.execution.local import available_cores, run_jobs, visible_gpus
 from mlip.validation.reference import FloatArray
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How far the members of a committee are apart, frame by frame.
-
-    Attributes
-    ----------
-    largest, mean : ndarray, shape (F,)
-        Over atoms, of sqrt(mean over members |f - <f>|^2) in eV/Å: the model deviation of
-        DP-GEN (doi:10.1016/j.cpc.2020.107206) and of LAMMPS' ``pair_style deepmd``.
-    """
-
-    largest: FloatArray
-    mean: FloatArray
 
 
 class Structures(Protocol):
@@ -127,14 +112,12 @@ def committee_mean(members: Sequence[Predicted]) -> Predicted:
     )
 
 
-def force_spread(members: Sequence[Predicted]) -> Spread:
-    """Return the committee's force deviation of every frame."""
-    deviation = atom_deviations(members)
-    return Spread(deviation.max(axis=1), deviation.mean(axis=1))
-
-
 def atom_deviations(members: Sequence[Predicted]) -> FloatArray:
-    """Return sqrt(mean over members |f - <f>|^2) of every atom, shape (F, N), eV/Å."""
+    """Return sqrt(mean over members |f - <f>|^2) of every atom, shape (F, N), eV/Å.
+
+    The model deviation of DP-GEN (doi:10.1016/j.cpc.2020.107206) and of LAMMPS'
+    ``pair_style deepmd``.
+    """
     forces = np.array([member.forces for member in members])
     departure = np.square(forces - forces.mean(axis=0)).sum(axis=-1)
     return np.sqrt(departure.mean(axis=0))

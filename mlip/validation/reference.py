@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,6 +40,10 @@ class ReferenceSystem:
     phases : tuple of str, length F
     temperatures : ndarray, shape (F,)
         Of the source trajectory, in K; NaN where unknown.
+    sources : tuple of str, length F
+        Name of the source of each frame; empty where the set does not say.
+    source_frames : ndarray of int, shape (F,)
+        Frame (step) within its source; -1 where the set does not say.
     """
 
     name: str
@@ -51,6 +56,8 @@ class ReferenceSystem:
     rows: NDArray[np.int64]
     phases: tuple[str, ...]
     temperatures: FloatArray
+    sources: tuple[str, ...]
+    source_frames: NDArray[np.int64]
 
     @property
     def n_frames(self) -> int:
@@ -74,6 +81,8 @@ class ReferenceSystem:
             rows=self.rows[frames],
             phases=tuple(self.phases[i] for i in frames),
             temperatures=self.temperatures[frames],
+            sources=tuple(self.sources[i] for i in frames),
+            source_frames=self.source_frames[frames],
         )
 
 
@@ -97,6 +106,12 @@ def system_directories(data: Path, split: str) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if (path / "type.raw").is_file())
+
+
+def frames_by_split(data: Path) -> dict[str, int]:
+    """Return the number of frames of each split that ``frames.csv`` lists."""
+    with (data / "frames.csv").open(newline="", encoding="utf-8") as handle:
+        return dict(Counter(entry["split"] for entry in csv.DictReader(handle)))
 
 
 def require_frames(data: Path, split: str) -> list[Path]:
@@ -140,7 +155,7 @@ def read_system(data: Path, split: str, folder: Path) -> ReferenceSystem:
     coords, cells, energies, forces, virials = (
         np.concatenate([part[k] for part in parts]) for k in range(5)
     )
-    phases, temperatures = _origins(data, split, folder.name, len(energies))
+    origins = _origins(data, split, folder.name, len(energies))
     return ReferenceSystem(
         name=folder.name,
         symbols=symbols,
@@ -150,8 +165,10 @@ def read_system(data: Path, split: str, folder: Path) -> ReferenceSystem:
         forces=forces,
         virials=virials,
         rows=np.arange(len(energies)),
-        phases=phases,
-        temperatures=temperatures,
+        phases=tuple(origins.phases),
+        temperatures=origins.temperatures,
+        sources=tuple(origins.sources),
+        source_frames=origins.frames,
     )
 
 
@@ -205,11 +222,20 @@ def _read_set(
     return arrays["coord"], arrays["box"], energies, arrays["force"], arrays["virial"]
 
 
-def _origins(
-    data: Path, split: str, system: str, frames: int
-) -> tuple[tuple[str, ...], FloatArray]:
-    phases = ["unknown"] * frames
-    temperatures = np.full(frames, math.nan)
+@dataclass(frozen=True)
+class _Origins:
+    """Where the frames of a system come from; filled row by row."""
+
+    phases: list[str]
+    temperatures: FloatArray
+    sources: list[str]
+    frames: NDArray[np.int64]
+
+
+def _origins(data: Path, split: str, system: str, count: int) -> _Origins:
+    origins = _Origins(
+        ["unknown"] * count, np.full(count, math.nan), [""] * count, np.full(count, -1)
+    )
     path = data / "frames.csv"
     with path.open(newline="", encoding="utf-8") as handle:
         for line, entry in enumerate(csv.DictReader(handle), start=2):
@@ -217,11 +243,13 @@ def _origins(
                 if (entry["split"], entry["system"]) != (split, system):
                     continue
                 row = int(entry["row"])
-                phases[row] = entry["phase"] or "unknown"
-                temperatures[row] = float(entry["temperature_kelvin"] or "nan")
+                origins.phases[row] = entry["phase"] or "unknown"
+                origins.temperatures[row] = float(entry["temperature_kelvin"] or "nan")
+                origins.sources[row] = entry["source"]
+                origins.frames[row] = int(entry["frame"] or -1)
             except (KeyError, ValueError, IndexError) as error:
                 raise DataError(
-                    f"{path}, line {line}: does not fit {split}/{system} with {frames} frames "
+                    f"{path}, line {line}: does not fit {split}/{system} with {count} frames "
                     f"({error!r}). Make the set again with `mlip ingest`."
                 ) from error
-    return tuple(phases), temperatures
+    return origins

@@ -1,16 +1,15 @@
-"""`mlip validate`: a model and a set to errors, proof of parity and a model card."""
+"""`mlip validate`: a model and a set to errors, proof of parity, physics and a model card."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mlip.errors import GateError, TypeMapError
 from mlip.execution.progress import tell
 from mlip.files import read_json, write_json
-from mlip.manifest import Manifest
+from mlip.manifest import NAME, Manifest, read_manifest
 from mlip.model_directory import (
     PARITY_FILE,
     ModelDirectory,
@@ -20,26 +19,27 @@ from mlip.model_directory import (
 )
 from mlip.recipes.validate import AcceptanceLimits, ValidateRecipe
 from mlip.validation.card import write_card
-from mlip.validation.held_out import (
-    errors_to_json,
-    split_errors,
-    spread_to_json,
-    write_figures,
-    write_frame_errors,
-)
+from mlip.validation.measure import METRICS, Task, measure
 from mlip.validation.parity import run_parity
-from mlip.validation.predictions import predict
+from mlip.validation.parity_frames import choose_frames
+from mlip.validation.physics_table import (
+    PHYSICS,
+    assess,
+    figures,
+    reference_files,
+    require_physics,
+    write_findings,
+)
 from mlip.validation.reference import (
     ReferenceSystem,
-    evenly_spaced,
     read_system,
     require_frames,
     system_directories,
 )
+from mlip.validation.speed import SPEED, measure_speed
 from mlip.validation.thresholds import load_thresholds
 from mlip.workspace import Workspace, open_workspace
 
-SCHEMA = 1
 CARD = "MODEL_CARD.md"
 
 
@@ -48,19 +48,22 @@ def validate(
     model: Path,
     data: Path,
     *,
+    source: Path | None = None,
     out: Path | None = None,
     force: bool = False,
     overrides: list[str] | None = None,
 ) -> Manifest:
-    """Prove parity of all engines, then measure errors on the frames kept for testing.
+    """Prove parity of all engines, measure errors on unseen frames, and test the physics.
 
     Parameters
     ----------
     recipe : ValidateRecipe
     model : Path
-        Model directory.
+        Model directory; one without manifest is foreign and is marked unproved.
     data : Path
         Set directory.
+    source : Path, optional
+        The recipe file: its paths start there; in the working directory by default.
     out : Path, optional
         ``MODEL/validation`` by default: where `mlip md` looks for the proof of parity.
     force : bool
@@ -79,28 +82,35 @@ def validate(
     TypeMapError
         If the set has an element that the model does not know.
     GateError
-        If the engines disagree, or an error is above a limit of the recipe.
+        If the engines disagree, an error is above a limit of the recipe, or the recipe requires
+        the physics and a test failed.
     EngineError
         If an engine failed.
     """
     potential = read_model_directory(model)
     network_precision(potential.members[0])
     systems = _read_split(potential, data, recipe.split)
+    source = source or Path.cwd() / "recipe.yml"
     directory = out or model / "validation"
     with open_workspace(
         directory,
         kind="validation",
         recipe=recipe.expanded(),
-        inputs=[*potential.files, model / "type_map.json", data],
+        inputs=[
+            *potential.files,
+            model / "type_map.json",
+            data,
+            *reference_files(recipe, source),
+        ],
         overrides=overrides,
         force=force,
         notice=tell,
     ) as work:
         card = _card_path(model, directory)
         if not work.finished:
-            _validate(recipe, potential, data, systems, work)
+            _validate(recipe, source, potential, data, systems, work)
         if not work.finished or not card.is_file():
-            write_card(card, potential, data, directory)
+            write_card(card, potential, _manifest(model), data, directory, recipe.licence)
         require_accepted(recipe.accept, directory, recipe.split)
         return work.manifest
 
@@ -113,18 +123,27 @@ def plan_validate(
     folders = require_frames(data, recipe.split)
     train = system_directories(data, "train") if recipe.train_frames_per_system else []
     directory = out or model / "validation"
+    tests = [name for name in ("physics", "dynamics") if getattr(recipe, name) is not None]
     return [
         f"model   {model}: {len(potential.members)} members, {len(potential.compressed)} "
         f"compressed, {network_precision(potential.members[0])}, "
-        f"elements {' '.join(potential.type_map)}",
+        f"elements {' '.join(potential.type_map)}"
+        + ("" if _manifest(model) else "; no manifest: foreign, will be marked unproved"),
         f"set     {data}: {len(folders)} system(s) in the {recipe.split} split, all frames",
         f"        {len(train)} training system(s), up to {recipe.train_frames_per_system} frames "
         "each, for comparison",
         f"parity  {len(potential.files)} potentials: dp test, Python, LAMMPS on "
-        f"{recipe.parity_frames} frames of a system, and a permuted element order",
-        f"write   {directory}: parity.json, metrics.json, frame_errors.csv, figures; "
-        f"{_card_path(model, directory)}",
+        f"{recipe.parity_frames} frames of a system, tilted and small cells, types in another "
+        "order, and a wrong element order",
+        f"tests   {' and '.join(tests) or 'none of physics or dynamics in the recipe'}",
+        f"write   {directory}: parity.json, metrics.json, trust.json, frame_errors.csv, figures"
+        f"{', physics.json' if tests else ''}; {_card_path(model, directory)}",
     ]
+
+
+def _manifest(model: Path) -> Manifest | None:
+    """Return the manifest of a model; None for a foreign one."""
+    return read_manifest(model) if (model / NAME).is_file() else None
 
 
 def _read_split(potential: ModelDirectory, data: Path, split: str) -> list[ReferenceSystem]:
@@ -142,9 +161,10 @@ def _read_split(potential: ModelDirectory, data: Path, split: str) -> list[Refer
 
 def _validate(
     recipe: ValidateRecipe,
+    source: Path,
     potential: ModelDirectory,
     data: Path,
-    systems: Sequence[ReferenceSystem],
+    systems: list[ReferenceSystem],
     work: Workspace,
 ) -> None:
     out = work.directory
@@ -166,37 +186,30 @@ def _validate(
             "MD with this model. Check type_map.json against the model and the installation with "
             f"`mlip doctor`, then freeze and compress again. The engines' files: {scratch}"
         )
-    predict(potential.files, systems, scratch / recipe.split, work.token, recipe.split)
-    errors = split_errors(potential.files, len(potential.members), systems, scratch / recipe.split)
-    frames = sum(system.n_frames for system in systems)
-    splits: dict[str, Any] = {recipe.split: errors_to_json(errors, frames_in_split=frames)}
-    if recipe.train_frames_per_system:
-        splits |= _train_errors(recipe, potential, data, scratch, work.token)
-    metrics = {
-        "schema": SCHEMA,
-        "committee": {"members": len(potential.members), "type_map": list(potential.type_map)},
-        "splits": splits,
-        "committee_deviation": {recipe.split: spread_to_json(errors)},
-    }
-    figures = write_figures(out / "figures", errors, splits[recipe.split], potential)
-    write_frame_errors(out / "frame_errors.csv", recipe.split, systems, errors)
-    write_json(out / "metrics.json", metrics)
+    task = Task(
+        recipe=recipe,
+        potential=potential,
+        manifest=_manifest(potential.directory),
+        data=data,
+        systems=tuple(systems),
+        out=out,
+        scratch=scratch,
+        token=work.token,
+    )
+    metrics, files = measure(task)
+    if recipe.speed_atoms:
+        cell = choose_frames(systems, 1)[0]
+        speed = measure_speed(potential, cell, recipe.speed_atoms, scratch / "speed", work.token)
+        write_json(out / SPEED, speed.as_json())
+        files.append(out / SPEED)
     shutil.rmtree(scratch)
-    outputs = [out / name for name in ("parity.json", "metrics.json", "frame_errors.csv")]
-    work.finish([*outputs, *figures], _summary(metrics, recipe.split, parity))
-
-
-def _train_errors(
-    recipe: ValidateRecipe, potential: ModelDirectory, data: Path, scratch: Path, token: str
-) -> dict[str, Any]:
-    """Return the errors of the plain members on some training frames, under their own name."""
-    whole = [read_system(data, "train", path) for path in system_directories(data, "train")]
-    if not whole:
-        return {}
-    systems = [evenly_spaced(system, recipe.train_frames_per_system) for system in whole]
-    predict(potential.members, systems, scratch / "train", token, "train")
-    errors = split_errors(potential.members, len(potential.members), systems, scratch / "train")
-    return {"train": errors_to_json(errors, frames_in_split=sum(s.n_frames for s in whole))}
+    summary = _summary(metrics, recipe.split, parity)
+    if recipe.physics is not None or recipe.dynamics is not None:
+        findings = assess(recipe, source, potential, data, out, work.token)
+        counts = write_findings(out / PHYSICS, findings)
+        summary |= {f"physics_{name.replace(' ', '_')}": count for name, count in counts.items()}
+        files += [out / PHYSICS, *figures(out)]
+    work.finish([out / "parity.json", *files], summary)
 
 
 def _summary(metrics: dict[str, Any], split: str, parity: dict[str, Any]) -> dict[str, Any]:
@@ -208,9 +221,14 @@ def _summary(metrics: dict[str, Any], split: str, parity: dict[str, Any]) -> dic
         "force_reference_rms_mev_per_angstrom",
         "virial_rmse_mev_per_atom",
     )
-    overall = metrics["splits"][split]["overall"]
-    summary: dict[str, Any] = {"split": split, "parity": "passed", "precision": parity["precision"]}
-    summary |= {key: overall[key] for key in keys}
+    errors = metrics["splits"][split]
+    summary: dict[str, Any] = {
+        "split": split,
+        "errors_are_of": errors["independence"]["statement"],
+        "parity": "passed",
+        "precision": parity["precision"],
+    }
+    summary |= {key: errors["overall"][key] for key in keys}
     if "train" in metrics["splits"]:
         train = metrics["splits"]["train"]["overall"]
         summary["train_force_rmse_mev_per_angstrom"] = train["force_rmse_mev_per_angstrom"]
@@ -223,28 +241,28 @@ def _summary(metrics: dict[str, Any], split: str, parity: dict[str, Any]) -> dic
 
 
 def require_accepted(limits: AcceptanceLimits, directory: Path, split: str) -> None:
-    """Refuse a validated model whose errors are above the limits of the recipe.
+    """Refuse a validated model whose errors or physics are not what the recipe accepts.
 
     Raises
     ------
     GateError
         Naming the quantity, what was found and what is accepted.
     """
-    overall = read_json(directory / "metrics.json")["splits"][split]["overall"]
-    for key, limit in limits.model_dump().items():
-        if limit is None:
-            continue
+    overall = read_json(directory / METRICS)["splits"][split]["overall"]
+    for key, limit in limits.error_limits().items():
         found = overall[key]
         if found is None:
             raise GateError(
-                f"{directory / 'metrics.json'}: accept.{key} is set, but no frame of the {split} "
+                f"{directory / METRICS}: accept.{key} is set, but no frame of the {split} "
                 "split has this quantity. Take the limit out, or test on data that have it."
             )
         if found > limit:
             raise GateError(
-                f"{directory / 'metrics.json'}: {key} is {found:.4g} on the {split} split, the "
+                f"{directory / METRICS}: {key} is {found:.4g} on the {split} split, the "
                 f"recipe accepts {limit:g}. Train longer or on more data, or raise accept.{key}."
             )
+    if limits.require_physics:
+        require_physics(directory / PHYSICS)
 
 
 def _card_path(model: Path, directory: Path) -> Path:

@@ -20,7 +20,7 @@ from mlip.errors import BlowUpError
 from mlip.manifest import read_manifest, relative, write_manifest
 from mlip.md.records import StageRecord, segments
 from mlip.md.run import md
-from mlip.md.script import Attempt
+from mlip.md.script import Attempt, stage_script
 from mlip.recipes.base import load_recipe
 from mlip.recipes.protocol import Protocol
 
@@ -188,6 +188,29 @@ def test_several_temperatures_make_a_directory_of_runs(md_command, tmp_path):
     assert float(first["temperature_kelvin"]) == pytest.approx(300, abs=0.1)
     assert float(second["temperature_kelvin"]) == pytest.approx(400, abs=0.1)
     assert read_manifest(out / "400K").seeds == {"velocities": 2}
+
+
+def test_a_stage_at_constant_energy_has_no_thermostat_and_resumes_where_it_was():
+    stages = [
+        {"kind": "nvt", "name": "heat", "duration_ps": 1, "purpose": "equilibration"},
+        {"kind": "nve", "duration_ps": 2},
+    ]
+    protocol = Protocol.model_validate({"temperatures_kelvin": [600], "stages": stages})
+    script = stage_script(
+        protocol,
+        protocol.stages[1],
+        Attempt(2, 2000, "2000.restart"),
+        models=[Path("model_0.pth")],
+        elements=["Cu"],
+        temperature_kelvin=600.0,
+        first_step=1000,
+        velocity_seed=None,
+        cell=None,
+        triclinic=False,
+    )
+    assert "fix dynamics all nve\n" in script
+    assert "run 3000 upto start 1000 stop 3000" in script
+    assert "velocity" not in script
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ from mlip.files import read_json
 from mlip.model_directory import parity_status, read_model_directory
 from mlip.recipes.validate import AcceptanceLimits, ValidateRecipe
 from mlip.validation.reference import read_system, require_frames
+from mlip.validation.trust import TrustLevels
 from mlip.validation.validate import plan_validate, require_accepted, validate
 
 RECIPE = ValidateRecipe(parity_frames=1, train_frames_per_system=2)
@@ -35,10 +37,20 @@ def validated(model: Path, tiny_set: Path) -> Path:
 def test_engines_agree_and_a_permuted_order_does_not(validated):
     assert parity_status(validated).ok
     record = read_json(validated / "validation" / "parity.json")
-    engines = {row["pair"] for row in record["comparisons"] if "compressed" not in row["pair"]}
-    assert len(engines) == 3
-    assert record["negative_control"]["force_difference"] > 0.01
-    assert set(record["models"]) == {f.name for f in read_model_directory(validated).files}
+    files = {f.name for f in read_model_directory(validated).files}
+    assert set(record["models"]) == files
+    # Test tool, Python, LAMMPS and LAMMPS in another order of types and atoms, for every file.
+    pairs = [
+        (row["model"], row["pair"])
+        for row in record["comparisons"]
+        if row["quantity"] == "force" and "compressed" not in row["pair"]
+    ]
+    assert len(set(pairs)) == len(pairs) == 6 * len(files)
+    kinds = ", ".join(record["frames"])
+    assert all(kind in kinds for kind in ("orthogonal", "sheared", "small"))
+    control = record["negative_control"]
+    assert control["force_difference"] > 0.01
+    assert set(control["all_models"]) == files
 
 
 def test_metrics_cover_every_test_frame_and_keep_splits_apart(validated, tiny_set):
@@ -51,6 +63,30 @@ def test_metrics_cover_every_test_frame_and_keep_splits_apart(validated, tiny_se
     assert overall["force_reference_rms_mev_per_angstrom"] == pytest.approx(1000 * size**0.5)
     assert metrics["splits"]["train"]["overall"]["frames"] < 10 * len(systems) + 1
     assert "train" not in metrics["committee_deviation"]
+
+
+def test_trust_levels_come_from_all_atoms_of_the_untouched_test_frames(validated, tiny_set):
+    trust = read_json(validated / "validation" / "trust.json")
+    metrics = read_json(validated / "validation" / "metrics.json")
+    systems = [read_system(tiny_set, "test", path) for path in require_frames(tiny_set, "test")]
+    assert trust["atoms"] == sum(s.n_frames * s.n_atoms for s in systems)
+    assert trust["frames"] == metrics["splits"]["test"]["overall"]["frames"]
+    assert trust["independence"]["headline"] == "run untouched by training"
+    levels = TrustLevels.from_json(trust["levels"])
+    assert set(levels.by_species) == {"Li", "P", "S"}
+    # The melt is far from the crystal that the committee knows: it is surer than it should be.
+    assert all(level.scale > 1 for level in levels.by_species.values())
+    assert metrics["trust"] == {"written": True, "reason": ""}
+    assert (validated / "validation" / "figures" / "calibration.png").is_file()
+
+
+def test_the_worst_frame_is_the_worst_line_of_the_table(validated):
+    folder = validated / "validation"
+    worst = read_json(folder / "metrics.json")["splits"]["test"]["worst_frames"]
+    with (folder / "frame_errors.csv").open(newline="") as handle:
+        errors = [float(row["force_rmse_mev_per_angstrom"]) for row in csv.DictReader(handle)]
+    found = [row["force_rmse_mev_per_angstrom"] for row in worst]
+    assert found == pytest.approx(sorted(errors, reverse=True)[:10], rel=1e-5)
 
 
 def test_compressed_members_have_the_errors_of_the_plain_ones(validated):
@@ -90,6 +126,23 @@ def test_a_member_that_does_not_match_its_compressed_form_is_refused(model, tiny
         validate(RECIPE, broken, tiny_set)
     assert json.loads((broken / "validation" / "parity.json").read_text())["passed"] is False
     assert not parity_status(broken).ok
+
+
+def test_one_foreign_potential_is_validated_unproved_and_without_trust(model, tiny_set, tmp_path):
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    for name in ("model_0.pth", "type_map.json"):
+        shutil.copy(model / name, foreign)
+    manifest = validate(RECIPE, foreign, tiny_set)
+    assert parity_status(foreign).ok
+    metrics = read_json(foreign / "validation" / "metrics.json")
+    assert metrics["training"] == {"data": "unknown", "unproved": True, "range": None}
+    assert set(metrics["splits"]["test"]["by_independence"]) == {"unknown"}
+    assert not metrics["trust"]["written"]
+    assert "committee of two" in metrics["trust"]["reason"]
+    assert not (foreign / "validation" / "trust.json").exists()
+    assert "has no manifest" in manifest.summary["errors_are_of"]
+    assert "UNPROVED" in (foreign / "MODEL_CARD.md").read_text()
 
 
 def test_the_plan_writes_nothing(tiny_model, tiny_set, tmp_path):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from reference_systems import shifted, system
 
 from mlip.engines.deepmd import Predicted
 from mlip.validation.metrics import (
@@ -15,42 +16,16 @@ from mlip.validation.metrics import (
     tally,
     temperature_band,
 )
-from mlip.validation.predictions import committee_mean, force_spread
-from mlip.validation.reference import ReferenceSystem
+from mlip.validation.predictions import atom_deviations, committee_mean
 
 
-def system(
-    name: str = "a",
-    symbols: tuple[str, ...] = ("Li", "S"),
-    frames: int = 2,
-    phases: tuple[str, ...] | None = None,
-    virial: bool = True,
-) -> ReferenceSystem:
-    rng = np.random.default_rng(len(name) + frames)
-    atoms = len(symbols)
-    return ReferenceSystem(
-        name=name,
-        symbols=symbols,
-        coords=rng.normal(size=(frames, atoms, 3)),
-        cells=np.tile(10.0 * np.eye(3), (frames, 1, 1)),
-        energies=rng.normal(size=frames),
-        forces=rng.normal(size=(frames, atoms, 3)),
-        virials=rng.normal(size=(frames, 3, 3)) if virial else np.full((frames, 3, 3), math.nan),
-        rows=np.arange(frames),
-        phases=phases or ("crystal",) * frames,
-        temperatures=np.full(frames, 650.0),
-    )
-
-
-def shifted(reference: ReferenceSystem, energy=0.0, force=0.0, virial=0.0) -> Predicted:
-    return Predicted(
-        reference.energies + energy, reference.forces + force, reference.virials + virial
-    )
+def errors(reference, predicted, labels=None):
+    return system_errors(reference, predicted, labels or ("all",) * reference.n_frames, "all")
 
 
 def test_energy_error_is_per_atom_and_in_mev():
     reference = system(symbols=("Li", "S"))
-    found = groups_to_json(system_errors(reference, shifted(reference, np.array([0.1, -0.3]))))
+    found = groups_to_json(errors(reference, shifted(reference, np.array([0.1, -0.3]))))
     overall = found["overall"]
     assert overall["energy_mae_mev_per_atom"] == pytest.approx(100.0)
     assert overall["energy_rmse_mev_per_atom"] == pytest.approx(math.sqrt((50**2 + 150**2) / 2))
@@ -62,8 +37,8 @@ def test_constant_energy_shift_of_a_system_vanishes_only_after_shift_removal():
     first, second = system("a"), system("bb")
     groups = merge(
         [
-            system_errors(first, shifted(first, energy=2.0)),
-            system_errors(second, shifted(second, energy=-2.0)),
+            errors(first, shifted(first, energy=2.0)),
+            errors(second, shifted(second, energy=-2.0)),
         ]
     )
     overall = groups_to_json(groups)["overall"]
@@ -73,7 +48,7 @@ def test_constant_energy_shift_of_a_system_vanishes_only_after_shift_removal():
 
 def test_shift_is_taken_per_system_not_per_phase():
     reference = system(frames=2, phases=("crystal", "melt"))
-    groups = system_errors(reference, shifted(reference, np.array([0.2, -0.2])))
+    groups = errors(reference, shifted(reference, np.array([0.2, -0.2])))
     found = group_to_json(groups["by_phase", "melt"])
     assert found["energy_after_system_shift_rmse_mev_per_atom"] == pytest.approx(100.0)
 
@@ -83,7 +58,7 @@ def test_force_errors_are_split_by_species():
     error = np.zeros((2, 3, 3))
     error[:, 0, 0] = 0.3
     error[:, 1:, :] = 0.1
-    found = groups_to_json(system_errors(reference, shifted(reference, force=error)))
+    found = groups_to_json(errors(reference, shifted(reference, force=error)))
     lithium, sulfur = found["force_by_species"]["Li"], found["force_by_species"]["S"]
     assert lithium["force_mae_mev_per_angstrom"] == pytest.approx(100.0)
     assert lithium["force_rmse_mev_per_angstrom"] == pytest.approx(300 / math.sqrt(3))
@@ -98,8 +73,8 @@ def test_virial_counts_only_frames_that_have_one():
     full, none = system("a", frames=3), system("bb", frames=5, virial=False)
     groups = merge(
         [
-            system_errors(full, shifted(full, virial=0.02)),
-            system_errors(none, Predicted(none.energies, none.forces, np.ones((5, 3, 3)))),
+            errors(full, shifted(full, virial=0.02)),
+            errors(none, Predicted(none.energies, none.forces, np.ones((5, 3, 3)))),
         ]
     )
     overall = groups_to_json(groups)["overall"]
@@ -120,7 +95,7 @@ def test_merged_systems_give_the_errors_of_the_concatenated_values():
 
 def test_group_keys_name_phase_and_temperature_band():
     reference = system(frames=3, phases=("crystal", "crystal", "melt"))
-    groups = system_errors(reference, shifted(reference))
+    groups = errors(reference, shifted(reference))
     assert groups["by_phase", "crystal"].frames == 2
     assert groups["by_phase", "melt"].frames == 1
     assert groups["by_temperature", "600-800 K"].frames == 3
@@ -147,11 +122,59 @@ def test_committee_mean_of_opposite_errors_is_exact():
     np.testing.assert_allclose(mean.energies, reference.energies, atol=1e-14)
 
 
-def test_force_spread_is_the_population_deviation_of_the_force_vector():
+def test_atom_deviation_is_the_population_deviation_of_the_force_vector():
     forces = np.zeros((2, 1, 2, 3))
     forces[0, 0, 1] = [0.3, 0.0, 0.4]
     members = [Predicted(np.zeros(1), f, np.zeros((1, 3, 3))) for f in forces]
-    spread = force_spread(members)
     # |(0.3, 0, 0.4)| = 0.5; each member is 0.25 from the mean, on one of two atoms.
-    assert spread.largest == pytest.approx([0.25])
-    assert spread.mean == pytest.approx([0.125])
+    np.testing.assert_allclose(atom_deviations(members), [[0.0, 0.25]])
+
+
+def test_groups_hold_the_frames_of_the_headline_and_blocks_stand_apart():
+    reference = system(frames=4, phases=("melt", "melt", "glass", "glass"))
+    labels = ("untouched", "block", "untouched", "block")
+    planted = np.array([0.1, 0.5, 0.1, 0.5])[:, None, None] * np.ones((4, 2, 3))
+    found = groups_to_json(
+        system_errors(reference, shifted(reference, force=planted), labels, "untouched")
+    )
+    key = "force_rmse_mev_per_angstrom"
+    for group in (found["overall"], found["by_system"]["a"], found["by_phase"]["melt"]):
+        assert group[key] == pytest.approx(100.0)
+    assert found["overall"]["frames"] == 2
+    assert found["by_phase"]["glass"]["frames"] == 1
+    assert found["by_independence"]["untouched"][key] == pytest.approx(100.0)
+    assert found["by_independence"]["block"][key] == pytest.approx(500.0)
+    assert found["by_independence"]["block"]["frames"] == 2
+
+
+def test_a_system_outside_the_headline_is_in_no_other_group():
+    reference = system("b")
+    groups = system_errors(reference, shifted(reference), ("block",) * 2, "untouched")
+    assert set(groups) == {("by_independence", "block")}
+
+
+def test_compositions_of_one_reduced_formula_are_one_group():
+    small = system("a", symbols=("Li", "Li", "S"))
+    large = system("bb", symbols=("S", "Li", "Li", "Li", "S", "Li"), frames=3)
+    other = system("c", symbols=("Li", "Li", "Li", "P", "S", "S", "S", "S"))
+    found = groups_to_json(merge([errors(s, shifted(s)) for s in (small, large, other)]))
+    assert {name: group["frames"] for name, group in found["by_composition"].items()} == {
+        "Li2S": 5,
+        "Li3PS4": 2,
+    }
+
+
+def test_force_errors_are_split_by_species_and_phase():
+    reference = system(symbols=("Li", "S"), frames=2, phases=("crystal", "melt"))
+    planted = np.zeros((2, 2, 3))
+    planted[1, 0] = 0.3  # lithium in the melt alone
+    found = groups_to_json(errors(reference, shifted(reference, force=planted)))
+    by_phase = found["force_by_species_and_phase"]
+    rmse = {
+        (phase, name): by_phase[phase][name]["force_rmse_mev_per_angstrom"]
+        for phase in by_phase
+        for name in by_phase[phase]
+    }
+    assert rmse.pop(("melt", "Li")) == pytest.approx(300.0)
+    assert all(value == pytest.approx(0.0, abs=1e-9) for value in rmse.values())
+    assert len(rmse) == 3

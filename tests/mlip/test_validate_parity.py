@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 from ase.io import read
 
-from mlip.validation.parity import compare, control_record, parity_record, tolerances_for
-from mlip.validation.parity_engines import Evaluation
+from mlip.validation.parity import (
+    compare,
+    control_record,
+    least_seen,
+    parity_record,
+    tolerances_for,
+)
+from mlip.validation.parity_engines import Evaluation, reordered_atoms, reordered_types
 from mlip.validation.parity_frames import choose_frames, write_lammps_data, write_test_system
 from mlip.validation.reference import ReferenceSystem
 from mlip.validation.thresholds import load_thresholds
@@ -101,6 +107,8 @@ def frames(name: str, symbols: tuple[str, ...], cell: np.ndarray) -> ReferenceSy
         rows=np.arange(count),
         phases=("melt",) * count,
         temperatures=np.full(count, 300.0),
+        sources=(name,) * count,
+        source_frames=np.arange(count),
     )
 
 
@@ -111,24 +119,55 @@ def distances(coords: np.ndarray) -> np.ndarray:
 def test_hottest_frame_comes_first_and_turning_keeps_distances():
     turned = np.array([[0.0, 7.0, 0.0], [0.0, 0.0, 8.0], [9.0, 0.0, 0.0]])
     system = frames("a", ("Li", "S", "S"), turned)
-    (chosen,) = choose_frames([system], 1)
+    chosen = choose_frames([system], 1)[0]
     np.testing.assert_allclose(chosen.cells[0], np.diag([7.0, 8.0, 9.0]), atol=1e-12)
     np.testing.assert_allclose(distances(chosen.coords[0]), distances(system.coords[2]))
 
 
 def test_orthogonal_data_get_one_sheared_frame():
-    (chosen,) = choose_frames([frames("a", ("Li", "S"), 8 * np.eye(3))], 2)
-    assert chosen.cell_kinds == ("orthogonal", "orthogonal", "sheared")
-    assert np.linalg.det(chosen.cells[2]) == pytest.approx(512.0)
-    assert abs(chosen.cells[2][1, 0]) > 0.1
+    chosen = choose_frames([frames("a", ("Li", "S"), 8 * np.eye(3))], 2)
+    assert [group.cell_kinds for group in chosen] == [
+        ("orthogonal", "orthogonal", "sheared"),
+        ("small",),
+    ]
+    assert np.linalg.det(chosen[0].cells[2]) == pytest.approx(512.0)
+    assert abs(chosen[0].cells[2][1, 0]) > 0.1
+
+
+TILTED = np.array([[8.0, 0.0, 0.0], [2.0, 8.0, 0.0], [0.0, 0.0, 8.0]])
 
 
 def test_triclinic_data_are_used_as_they_are():
-    tilted = 8 * np.eye(3)
-    tilted[1, 0] = 2.0
-    systems = [frames("a", ("Li", "S"), 8 * np.eye(3)), frames("b", ("Li", "S"), tilted)]
+    systems = [frames("a", ("Li", "S"), 8 * np.eye(3)), frames("b", ("Li", "S"), TILTED)]
     kinds = [group.cell_kinds for group in choose_frames(systems, 2)]
-    assert kinds == [("orthogonal",) * 2, ("triclinic",) * 2]
+    assert kinds == [("orthogonal",) * 2, ("triclinic",) * 2, ("small",)]
+
+
+def test_triclinic_data_alone_get_one_orthogonal_box_with_the_same_atoms():
+    system = frames("b", ("Li", "P", "S"), TILTED)
+    tilted, boxed, small = choose_frames([system], 1)
+    assert (tilted.cell_kinds, boxed.cell_kinds) == (("triclinic",), ("boxed",))
+    assert np.count_nonzero(boxed.cells[0]) == 3
+    np.testing.assert_allclose(distances(boxed.coords[0]), distances(tilted.coords[0]))
+    assert small.cell_kinds == ("small",)
+
+
+def test_the_small_cell_holds_the_nearest_atom_of_each_element_and_keeps_images_apart():
+    symbols = ("Li", "P", "S", "S", "Li")
+    system = frames("a", symbols, 8 * np.eye(3))
+    whole, group = choose_frames([system], 1)
+    hottest, small = whole.coords[0], group.coords[0]
+    assert sorted(group.symbols) == ["Li", "P", "S"]
+    gaps = hottest[:, None] - hottest[None]
+    mic = np.linalg.norm(gaps - 8 * np.round(gaps / 8), axis=-1)
+    phosphorus = group.symbols.index("P")
+    for name in ("Li", "S"):
+        nearest = min(mic[1, k] for k, other in enumerate(symbols) if other == name)
+        found = distances(small)[phosphorus, group.symbols.index(name)]
+        assert found == pytest.approx(nearest)
+    # No atom is nearer than the gap to an image of itself or of another.
+    extent = small.max(axis=0) - small.min(axis=0)
+    np.testing.assert_allclose(np.diag(group.cells[0]), extent + 3.0)
 
 
 def test_the_system_with_most_elements_is_chosen():
@@ -140,7 +179,7 @@ def test_the_system_with_most_elements_is_chosen():
 
 
 def test_lammps_file_and_test_system_hold_the_same_frame(tmp_path):
-    (chosen,) = choose_frames([frames("a", ("S", "Li", "P"), 8 * np.eye(3))], 1)
+    chosen = choose_frames([frames("a", ("S", "Li", "P"), 8 * np.eye(3))], 1)[0]
     write_lammps_data(tmp_path / "f.data", chosen, 1, ("Li", "P", "S"))
     write_test_system(tmp_path / "sys", chosen, ("Li", "P", "S"))
     atoms = read(tmp_path / "f.data", format="lammps-data", atom_style="atomic")
@@ -149,3 +188,30 @@ def test_lammps_file_and_test_system_hold_the_same_frame(tmp_path):
     np.testing.assert_allclose(atoms.positions, coords, atol=1e-12)
     np.testing.assert_allclose(atoms.cell.array, chosen.cells[1], atol=1e-12)
     assert (tmp_path / "sys" / "type.raw").read_text().split() == ["2", "0", "1"]
+
+
+def test_a_reordered_file_numbers_types_and_atoms_otherwise_but_holds_the_same_atoms(tmp_path):
+    type_map, symbols = ("Li", "P", "S"), ("Li", "Li", "P", "S", "S", "S")
+    chosen = choose_frames([frames("a", symbols, 8 * np.eye(3))], 1)[0]
+    order = reordered_atoms(6)
+    types = reordered_types(type_map)
+    assert types == ("S", "P", "Li")
+    assert sorted(order) == list(range(6))
+    assert list(order) != list(range(6))
+    write_lammps_data(tmp_path / "f.data", chosen, 0, types, order)
+    rows = (tmp_path / "f.data").read_text().split("Atoms", 1)[1].splitlines()[1:]
+    numbers = [int(row.split()[1]) for row in rows if row.strip()]
+    assert [types[n - 1] for n in numbers] == [symbols[k] for k in order]
+    atoms = read(tmp_path / "f.data", format="lammps-data", atom_style="atomic")
+    np.testing.assert_allclose(atoms.positions, chosen.coords[0][order], atol=1e-12)
+
+
+def test_the_control_of_the_file_that_saw_least_decides():
+    records = [
+        control_record("model_0.pth", ("P", "Li"), 5.0, 1e-4, 100),
+        control_record("compressed_0.pth", ("P", "Li"), 1e-3, 5e-4, 100),
+        control_record("model_1.pth", ("P", "Li"), math.inf, 1e-4, 100),
+    ]
+    found = least_seen(records)
+    assert (found["model"], found["passed"]) == ("compressed_0.pth", False)
+    assert set(found["all_models"]) == {"model_0.pth", "compressed_0.pth", "model_1.pth"}

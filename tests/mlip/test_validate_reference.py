@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from mlip.errors import DataError, InputError, TypeMapError
-from mlip.validation.reference import evenly_spaced, read_system, require_frames
+from mlip.validation.reference import (
+    evenly_spaced,
+    frames_by_split,
+    read_system,
+    require_frames,
+)
 
 
 def make_set(directory: Path, frames: int = 3, split: str = "test", virial: bool = True) -> Path:
@@ -39,6 +44,9 @@ def test_arrays_symbols_and_origins_are_joined(tmp_path):
     assert system.coords.shape == (3, 2, 3)
     assert system.phases == ("glass", "melt", "melt")
     assert system.temperatures.tolist() == [900.0] * 3
+    assert system.sources == ("run",) * 3
+    assert system.source_frames.tolist() == [0, 1, 2]
+    assert frames_by_split(tmp_path / "set") == {"test": 3}
 
 
 def test_missing_virials_are_marked_undefined(tmp_path):

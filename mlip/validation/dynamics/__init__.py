@@ -1,0 +1,1 @@
+"""Dynamics of a potential: against AIMD, stability, conservation of energy."""

@@ -1,0 +1,1 @@
+"""Static physics of a potential against first principles and experiment."""
