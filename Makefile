@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 MLIP   := $(BIN)/mlip
 STAMP  := $(VENV)/.installed
 
-# One's own: make train RECIPE=..., make md PROTOCOL=... MODEL=... STRUCTURE=...
+# One's own: make train RECIPE=..., make validate VALIDATION=..., make md PROTOCOL=... MODEL=...
 DEMO      := md_runs/demo
 SET       ?= $(DEMO)/set
 MODEL     ?= $(DEMO)/model
@@ -22,7 +22,7 @@ help:
 	@echo "make test      the tests, with real engines"
 	@echo "make doctor    what works on this machine, and the repair of what does not"
 	@echo "make train     RECIPE=training_data/recipes/x.yml MODEL=models/x"
-	@echo "make validate  MODEL=models/x SET=training_data/sets/x"
+	@echo "make validate  MODEL=models/x SET=training_data/sets/x VALIDATION=training_data/recipes/validate_li3ps4.yml"
 	@echo "make md        PROTOCOL=md_runs/protocols/x.yml MODEL=... STRUCTURE=... RUN=md_runs/x"
 	@echo "make analyse   RUN=md_runs/x ANALYSIS=md_runs/x_analysis"
 	@echo "make report    SET=... MODEL=... RUN=... ANALYSIS=..."
@@ -55,7 +55,7 @@ endif
 	$(MLIP) train $(RECIPE) --out $(MODEL)
 
 validate: install
-	$(MLIP) validate $(MODEL) --data $(SET)
+	$(MLIP) validate $(MODEL) --data $(SET) $(if $(VALIDATION),--recipe $(VALIDATION))
 
 md: install
 ifeq ($(STRUCTURE),$(DEMO)/structure)

@@ -10,12 +10,16 @@ from mlip.errors import DataError
 
 # Another release of the same code gives the same labels to within its convergence.
 RECORDED_ONLY = {"version"}
-# Values as tight as these or tighter are one level: against each other they change forces by at
-# most 1 meV/Å and energies by 0.1 meV an atom (training_data/reference/dft_convergence.md).
+# Values as tight as these or tighter are one level. Those of CP2K change forces by at most
+# 1 meV/Å and energies by 0.1 meV an atom (training_data/reference/dft_convergence.md); the other
+# codes' are what their manuals call converged energies for forces of MD.
 TIGHT_ENOUGH: dict[str, Callable[[float], bool]] = {
     "eps_scf": lambda value: value <= 1e-4,
     "eps_default": lambda value: value <= 1e-9,
     "rel_cutoff_rydberg": lambda value: value >= 40,
+    "ediff_ev": lambda value: value <= 1e-4,
+    "conv_thr_rydberg": lambda value: value <= 1e-6,
+    "scf_thr": lambda value: value <= 1e-6,
 }
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,18 +44,18 @@ def explain(tail: str) -> str:
     return errors[-1] if errors else ""
 
 
-def test_job(name: str, directory: Path, model: Path, system: Path, prefix: str) -> Job:
-    """Return the job that runs ``dp test`` on all frames of one system."""
+def test_job(name: str, directory: Path, model: Path, systems: Path, prefix: str) -> Job:
+    """Return the job that runs ``dp test`` on all frames of all systems below a folder."""
     return Job(
         name=name,
         argv=(
             *dp_command(),
-            *("test", "-m", str(model), "-s", str(system), "-n", "0", "-d", prefix),
+            *("test", "-m", str(model), "-s", str(systems), "-n", "0", "-d", prefix),
         ),
         directory=directory,
         log=directory / f"{prefix}.log",
         inputs=(model,),
-        outputs=(directory / f"{prefix}.e.out", directory / f"{prefix}.f.out"),
+        outputs=tuple(directory / f"{prefix}.{kind}.out" for kind in "efv"),
         environment=ENVIRONMENT,
         explain=explain,
     )
@@ -73,7 +72,7 @@ class Predicted:
     forces : ndarray, shape (F, N, 3)
         In eV/Å.
     virials : ndarray, shape (F, 3, 3)
-        In eV, potential part, DeePMD sign (pressure = trace / 3V). NaN if not given.
+        In eV, potential part, DeePMD sign (pressure = trace / 3V).
     """
 
     energies: NDArray[np.float64]
@@ -81,26 +80,53 @@ class Predicted:
     virials: NDArray[np.float64]
 
 
-def read_test_details(directory: Path, prefix: str, atoms: int) -> Predicted:
-    """Read what ``dp test -d`` wrote for one system of `atoms` atoms.
+def read_test_details(
+    directory: Path, prefix: str, shapes: Mapping[Path, tuple[int, int]]
+) -> dict[Path, Predicted]:
+    """Read what ``dp test -d`` wrote for its systems.
+
+    Parameters
+    ----------
+    directory, prefix
+        As in `test_job`.
+    shapes : mapping of Path to (int, int)
+        Frames and atoms of every system. The files hold all systems one after the other, in an
+        order that only the log tells.
 
     Raises
     ------
     EngineError
-        If the detail files do not fit together.
+        If the log names other systems, or the detail files do not fit them.
     """
-    energies = np.loadtxt(directory / f"{prefix}.e.out", ndmin=2)[:, -1]
-    forces = np.loadtxt(directory / f"{prefix}.f.out", ndmin=2)[:, -3:]
-    frames = len(energies)
-    if len(forces) != frames * atoms:
+    log = directory / f"{prefix}.log"
+    order = [Path(name) for name in re.findall(r"# testing system : (.+)", log.read_text())]
+    if sorted(order) != sorted(shapes):
         raise EngineError(
-            f"{directory / prefix}.f.out: {len(forces)} rows, expected {frames} x {atoms}."
+            f"{log}: dp test evaluated {', '.join(map(str, order)) or 'nothing'}; expected "
+            f"{', '.join(map(str, shapes))}."
         )
-    virial_file = directory / f"{prefix}.v.out"
-    virials = np.full((frames, 3, 3), math.nan)
-    if virial_file.is_file():
-        virials = np.loadtxt(virial_file, ndmin=2)[:, -9:].reshape(frames, 3, 3)
-    return Predicted(energies, forces.reshape(frames, atoms, 3), virials)
+    rows = {"e": [shapes[name][0] for name in order]}
+    rows["v"] = rows["e"]
+    rows["f"] = [shapes[name][0] * shapes[name][1] for name in order]
+    parts = {
+        kind: _parts(directory / f"{prefix}.{kind}.out", counts) for kind, counts in rows.items()
+    }
+    found = {}
+    for k, name in enumerate(order):
+        frames, atoms = shapes[name]
+        found[name] = Predicted(
+            parts["e"][k][:, -1],
+            parts["f"][k][:, -3:].reshape(frames, atoms, 3),
+            parts["v"][k][:, -9:].reshape(frames, 3, 3),
+        )
+    return found
+
+
+def _parts(path: Path, counts: Sequence[int]) -> list[NDArray[np.float64]]:
+    table = np.loadtxt(path, ndmin=2)
+    if len(table) != sum(counts):
+        raise EngineError(f"{path}: {len(table)} rows, expected {sum(counts)}.")
+    return np.split(table, np.cumsum(counts)[:-1])
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ FAILURES: tuple[tuple[str, str], ...] = (
 BLOW_UP = (
     r"Lost atoms|Non-numeric|Out of range atoms|Neighbor list overflow|out of range|"
     r"Box bounds are invalid|Domain too large|Too many neighbor bins|Illegal box|"
-    r"skew is too large|Failed to allocate .* neighbor"
+    r"skew is too large|Failed to allocate .* neighbor|Dump dcd of non-matching"
 )
 
 

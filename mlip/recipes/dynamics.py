@@ -11,6 +11,8 @@ from mlip.recipes.build import Repeats
 
 RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Kelvin = Annotated[float, Field(gt=0.0, le=5000.0)]
+# Two energies, ten steps apart, for each of the twenty blocks of the fit.
+FEWEST_CONSERVED_STEPS = 400
 
 
 class Peak(Recipe):
@@ -178,6 +180,16 @@ class ConservationRun(Recipe):
     equilibration_ps: float = Field(default=2.0, gt=0.0)
     duration_ps: float = Field(default=20.0, gt=0.0)
     timestep_fs: float = Field(default=1.0, gt=0.0, le=5.0)
+
+    @model_validator(mode="after")
+    def _long_enough(self) -> ConservationRun:
+        steps = self.duration_ps * 1000.0 / self.timestep_fs
+        if steps < FEWEST_CONSERVED_STEPS:
+            raise ValueError(
+                f"duration_ps: {steps:.0f} steps are too few to fit a drift; expected at least "
+                f"{FEWEST_CONSERVED_STEPS}"
+            )
+        return self
 
 
 class DynamicsSettings(Recipe):

@@ -28,6 +28,7 @@ from mlip.validation.reference import FloatArray
 
 TEST, PYTHON, LAMMPS = "dp test", "Python", "LAMMPS run 0"
 REORDERED = "LAMMPS with types and atoms in another order"
+SYSTEMS, TEST_PREFIX = "systems", "test"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def write_frames(frames: Sequence[ParityFrames], work: Path, type_map: Sequence[
     """Write the frames in the form that each engine reads."""
     work.mkdir(parents=True, exist_ok=True)
     for k, group in enumerate(frames):
-        write_test_system(work / f"system_{k}", group, type_map)
+        write_test_system(_system(work, k), group, type_map)
         np.savez(
             work / f"frames_{k}.npz",
             coords=group.coords,
@@ -86,7 +87,7 @@ def python_job(model: ModelDirectory, groups: int, work: Path) -> Job:
 def file_jobs(
     file: Path, model: ModelDirectory, frames: Sequence[ParityFrames], work: Path
 ) -> list[Job]:
-    """Return the jobs of one potential: ``dp test`` by composition, LAMMPS on all frames.
+    """Return the jobs of one potential: ``dp test`` and LAMMPS, each on all frames.
 
     LAMMPS evaluates every frame twice: as it is, and with atom types and atoms numbered in
     another order, elements named accordingly. One frame is also evaluated with the elements
@@ -95,10 +96,7 @@ def file_jobs(
     folder = work / file.stem
     folder.mkdir(parents=True, exist_ok=True)
     file = file.resolve()
-    jobs = [
-        test_job(f"dp test {file.stem} {k}", folder, file, work / f"system_{k}", f"test_{k}")
-        for k in range(len(frames))
-    ]
+    jobs = [test_job(f"dp test {file.stem}", folder, file, work / SYSTEMS, TEST_PREFIX)]
     points = [
         single_point_script(
             work / f"{stem}_{k}_{i}.data",
@@ -168,12 +166,18 @@ def permuted_forces(file: Path, frames: Sequence[ParityFrames], work: Path) -> F
 def evaluations(file: Path, frames: Sequence[ParityFrames], work: Path) -> dict[str, Evaluation]:
     """Read what every engine found for one potential."""
     folder = work / file.stem
+    shapes = {_system(work, k): group.coords.shape[:2] for k, group in enumerate(frames)}
+    tested = read_test_details(folder, TEST_PREFIX, shapes)
     return {
-        TEST: _collect(frames, lambda k, atoms: read_test_details(folder, f"test_{k}", atoms)),
+        TEST: _collect(frames, lambda k, atoms: tested[_system(work, k)]),
         PYTHON: _collect(frames, lambda k, atoms: read_prediction(folder / f"python_{k}.npz")),
         LAMMPS: _collect(frames, lambda k, atoms: _read_lammps(folder, frames[k], k, "frame")),
         REORDERED: _collect(frames, lambda k, atoms: _read_reordered(folder, frames[k], k)),
     }
+
+
+def _system(work: Path, k: int) -> Path:
+    return work / SYSTEMS / f"system_{k}"
 
 
 def _collect(frames: Sequence[ParityFrames], read: Callable[[int, int], Predicted]) -> Evaluation:

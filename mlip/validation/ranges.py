@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.closest import closest_distances
 from analysis.constants import G_CM3_PER_AMU_ANGSTROM3
-from mlip.files import read_json
+from mlip.validation.dynamics.training_range import nearest_in_training
 from mlip.validation.metrics import composition
 from mlip.validation.reference import FloatArray, ReferenceSystem, read_system, system_directories
 
@@ -74,16 +73,12 @@ class TrainingRange:
 def training_range(data: Path) -> TrainingRange:
     """Return what the train split of a set spans.
 
-    The nearest distances are those of the data certificate where it holds them, else they are
-    searched for here, up to 3 Å.
-
     Raises
     ------
     InputError, DataError
         If `data` is no readable set.
     """
-    stored = _stored_distances(data)
-    pairs: dict[str, float] = dict(stored or {})
+    pairs = nearest_in_training(data)
     elements: set[str] = set()
     gathered: dict[str, list[tuple[FloatArray, FloatArray, str]]] = {}
     for folder in system_directories(data, "train"):
@@ -94,10 +89,6 @@ def training_range(data: Path) -> TrainingRange:
             own = np.array([name == phase for name in system.phases])
             part = (system.temperatures[own], density[own], formula)
             gathered.setdefault(phase, []).append(part)
-        if stored is None:
-            for coords, cell in zip(system.coords, system.cells, strict=True):
-                for pair, distance in closest_distances(system.symbols, coords, cell).items():
-                    pairs[pair] = min(distance, pairs.get(pair, distance))
     phases = {phase: _phase_range(parts) for phase, parts in sorted(gathered.items())}
     return TrainingRange(tuple(sorted(elements)), phases, dict(sorted(pairs.items())))
 
@@ -121,11 +112,3 @@ def _phase_range(parts: list[tuple[FloatArray, FloatArray, str]]) -> PhaseRange:
         density_g_cm3=(float(density.min()), float(density.max())),
         compositions=tuple(sorted({formula for _, _, formula in parts})),
     )
-
-
-def _stored_distances(data: Path) -> dict[str, float] | None:
-    path = data / "certificate.json"
-    found = read_json(path).get(DISTANCES_KEY) if path.is_file() else None
-    if not isinstance(found, dict):
-        return None
-    return {pair: float(value) for pair, value in found.items() if "-" in pair}

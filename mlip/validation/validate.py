@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from mlip.errors import GateError, TypeMapError
+from mlip.errors import GateError, InputError, TypeMapError
 from mlip.execution.progress import tell
 from mlip.files import read_json, write_json
 from mlip.manifest import NAME, Manifest, read_manifest
@@ -14,6 +14,7 @@ from mlip.model_directory import (
     PARITY_FILE,
     ModelDirectory,
     network_precision,
+    parity_status,
     read_model_directory,
     worst_comparison,
 )
@@ -78,7 +79,8 @@ def validate(
     Raises
     ------
     InputError
-        If model or set are missing, or the split is empty.
+        If model or set are missing, the split is empty, or dynamics is asked for in another
+        directory than the one that proves parity.
     TypeMapError
         If the set has an element that the model does not know.
     GateError
@@ -92,6 +94,8 @@ def validate(
     systems = _read_split(potential, data, recipe.split)
     source = source or Path.cwd() / "recipe.yml"
     directory = out or model / "validation"
+    if recipe.dynamics is not None:
+        _require_parity_where_md_looks(model, directory)
     with open_workspace(
         directory,
         kind="validation",
@@ -139,6 +143,16 @@ def plan_validate(
         f"write   {directory}: parity.json, metrics.json, trust.json, frame_errors.csv, figures"
         f"{', physics.json' if tests else ''}; {_card_path(model, directory)}",
     ]
+
+
+def _require_parity_where_md_looks(model: Path, directory: Path) -> None:
+    """Refuse dynamics tests in another directory before parity is proved in the model's own."""
+    if _is_inside(model, directory) or (status := parity_status(model)).ok:
+        return
+    raise InputError(
+        f"--out {directory}: the dynamics tests run MD, which takes parity from "
+        f"{model / PARITY_FILE}: {status.reason} Leave --out away, or do that first."
+    )
 
 
 def _manifest(model: Path) -> Manifest | None:
@@ -266,5 +280,8 @@ def require_accepted(limits: AcceptanceLimits, directory: Path, split: str) -> N
 
 
 def _card_path(model: Path, directory: Path) -> Path:
-    inside = directory.resolve() == (model / "validation").resolve()
-    return (model if inside else directory) / CARD
+    return (model if _is_inside(model, directory) else directory) / CARD
+
+
+def _is_inside(model: Path, directory: Path) -> bool:
+    return directory.resolve() == (model / "validation").resolve()

@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import RAW
 
 from analysis.runs import open_run
 from mlip.errors import GateError, InputError
@@ -19,6 +18,7 @@ from mlip.validation.parity import run_parity
 from mlip.validation.reference import read_system, require_frames
 from mlip.validation.thresholds import load_thresholds
 
+RAW = Path(__file__).resolve().parents[2] / "training_data" / "raw" / "li3ps4_cp2k_aimd"
 BETA = {"crystal": "beta-Li3PS4"}
 SETTINGS = DynamicsSettings.model_validate(
     {

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import ase
 import ase.io
 import numpy as np
 import pytest
-from conftest import RAW
 from dynamics_cages import REFERENCE, cages
 
 from mlip.errors import DataError, RecipeError
@@ -28,6 +28,8 @@ from mlip.validation.dynamics.observables import msd_level
 from mlip.validation.dynamics.thresholds import dynamics_limits
 
 LIMITS = dynamics_limits().aimd
+
+RAW = Path(__file__).resolve().parents[2] / "training_data" / "raw" / "li3ps4_cp2k_aimd"
 
 
 def table(aimd, replicas, reference=REFERENCE):

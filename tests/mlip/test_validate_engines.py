@@ -145,6 +145,17 @@ def test_one_foreign_potential_is_validated_unproved_and_without_trust(model, ti
     assert "UNPROVED" in (foreign / "MODEL_CARD.md").read_text()
 
 
+def test_dynamics_elsewhere_needs_parity_where_md_looks_for_it(model, tiny_set, tmp_path):
+    unproved = tmp_path / "unproved"
+    unproved.mkdir()
+    for name in ("model_0.pth", "type_map.json"):
+        shutil.copy(model / name, unproved)
+    recipe = ValidateRecipe.model_validate({"dynamics": {}})
+    with pytest.raises(InputError, match="never tested"):
+        validate(recipe, unproved, tiny_set, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_plan_writes_nothing(tiny_model, tiny_set, tmp_path):
     plan = plan_validate(RECIPE, tiny_model, tiny_set, out=tmp_path / "out")
     assert any("dp test" in line for line in plan)

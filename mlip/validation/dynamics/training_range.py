@@ -40,10 +40,10 @@ def hottest_training_temperature(data: Path) -> float:
     return max(named)
 
 
-def nearest_in_training(data: Path, cache: Path) -> dict[str, float]:
+def nearest_in_training(data: Path, cache: Path | None = None) -> dict[str, float]:
     """Return the smallest distance of each pair of elements in the training frames.
 
-    Read from the certificate, else measured once and kept in `cache`.
+    Read from the certificate, else measured, and kept in `cache` if one is given.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def nearest_in_training(data: Path, cache: Path) -> dict[str, float]:
     stored = _pairs(read_json(data / CERTIFICATE).get(KEY)) if _certified(data) else {}
     if stored:
         return stored
-    if cache.is_file():
+    if cache is not None and cache.is_file():
         return _pairs(read_json(cache))
     nearest: dict[str, float] = {}
     for folder in require_frames(data, "train"):
@@ -64,7 +64,8 @@ def nearest_in_training(data: Path, cache: Path) -> dict[str, float]:
             )
             for pair, distance in found.items():
                 nearest[pair] = min(distance, nearest.get(pair, math.inf))
-    write_json(cache, nearest)
+    if cache is not None:
+        write_json(cache, nearest)
     return nearest
 
 

@@ -43,8 +43,10 @@ def judged(
     """
     value, spread = _over_members(values)
     limit = threshold.value * (abs(reference) if threshold.unit == RELATIVE else 1.0)
-    good = np.isfinite(values).all() and value is not None and abs(value - reference) <= limit
+    complete = bool(np.isfinite(values).all())
+    good = complete and value is not None and abs(value - reference) <= limit
     verdict: Verdict = "pass" if good else "fail"
+    why = "" if complete else "fails because a member gave no value; "
     allowed = (
         f"allowed: {100 * threshold.value:g} %"
         if threshold.unit == RELATIVE
@@ -58,7 +60,7 @@ def judged(
         kind,
         threshold.value,
         verdict,
-        f"{text}; {allowed}{spread}.",
+        f"{why}{text}; {allowed}{spread}.",
     )
 
 
