@@ -11,6 +11,15 @@ from typing import Annotated, Any
 
 import typer
 
+from mlip.cli_options import (
+    DryRunOption,
+    ForceOption,
+    JsonOption,
+    OutOption,
+    RecipeOption,
+    SetOption,
+    VerboseOption,
+)
 from mlip.errors import InputError, InterruptedRunError, MlipError
 from mlip.perform import perform, show
 
@@ -35,25 +44,6 @@ app = typer.Typer(
 
 # click.UsageError, which typer imports from click or, in newer releases, carries itself.
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
-
-OutOption = Annotated[Path, typer.Option("--out", help="Directory to write.", show_default=False)]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Change a recipe key: key.path=value. May be repeated."),
-]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Print the plan and its cost; write nothing.")
-]
-ForceOption = Annotated[
-    bool, typer.Option("--force", help="Move another result in --out aside and start anew.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-RecipeOption = Annotated[
-    Path | None, typer.Option("--recipe", help="YAML recipe; defaults without it.")
-]
-VerboseOption = Annotated[
-    bool, typer.Option("-v", "--verbose", help="Show the traceback of an error.")
-]
 
 
 @dataclass

@@ -79,8 +79,8 @@ def _descriptor(
         "rcut_smth": descriptor.cutoff_smooth_angstrom,
         "neuron": list(descriptor.embedding_neurons),
         "axis_neuron": descriptor.axis_neurons,
-        # A net for every pair of elements: a seventh less force error at equal steps on
-        # Li-P-S than one net an element of the neighbour, for a fifth more time.
+        # A net for every pair of elements: more accurate than one for each element of the
+        # neighbour, by more than the extra time costs.
         "type_one_side": False,
         "resnet_dt": False,
     }
