@@ -20,6 +20,7 @@ from mlip.validation.thresholds import load_thresholds
 
 RAW = Path(__file__).resolve().parents[2] / "training_data" / "raw" / "li3ps4_cp2k_aimd"
 BETA = {"crystal": "beta-Li3PS4"}
+ATOMS, DURATION_PS = 32, 0.1
 SETTINGS = DynamicsSettings.model_validate(
     {
         "aimd": [
@@ -49,8 +50,8 @@ SETTINGS = DynamicsSettings.model_validate(
                 "start": BETA,
                 "temperature_kelvin": 50,
                 "equilibration_ps": 0.01,
-                "duration_ps": 0.2,
-                "timestep_fs": 0.5,
+                "duration_ps": DURATION_PS,
+                "timestep_fs": 0.25,
             }
         ],
     }
@@ -90,7 +91,7 @@ def test_every_part_of_the_recipe_has_rows(assessed):
     assert subjects == {
         "beta, 600 K",
         "hot, 720 K, NVT",
-        "nve, 50 K, 0.5 fs",
+        "nve, 50 K, 0.25 fs",
     }
     for row in assessed:
         assert row.text
@@ -127,10 +128,21 @@ def test_figures_and_curves_are_written(assessed, proved):
     assert (directory / "curves" / "aimd_beta_msd_Li.csv").is_file()
 
 
-def test_the_drift_is_small_and_too_short_a_run_does_not_pass(assessed):
+def conserved(model: Path) -> list[dict[str, float]]:
+    """Energies of the run at constant energy, by name."""
+    thermo = model / "validation" / "dynamics" / "nve" / "nve" / "thermo.csv"
+    with thermo.open() as handle:
+        rows = [row for row in csv.DictReader(handle) if row["stage"] == "conserve"]
+    names = ("total_energy_ev", "kinetic_energy_ev")
+    return [{name: float(row[name]) for name in names} for row in rows]
+
+
+def test_the_drift_is_small_and_too_short_a_run_does_not_pass(assessed, proved):
     (row,) = [row for row in assessed if row.subject.startswith("nve")]
-    # The tiny model turns 0.2 ps of potential energy into 600 K: 75 meV/atom.
-    assert abs(row.value) < 2.0
+    kinetic = [energies["kinetic_energy_ev"] for energies in conserved(proved)]
+    # The tiny model heats itself; what it exchanges is the scale of what it could lose.
+    exchanged = (max(kinetic) - min(kinetic)) / ATOMS / DURATION_PS * 1000.0
+    assert abs(row.value) < 0.1 * exchanged
     assert row.verdict != "pass" or abs(row.value) <= row.limit
 
 
@@ -182,8 +194,6 @@ def test_the_nve_stage_is_production_at_constant_energy(assessed, proved):
     out = proved / "validation" / "dynamics" / "nve" / "nve"
     trajectory = open_run(out)
     assert (trajectory.ensemble, trajectory.n_frames) == ("nve", 4)
-    with (out / "thermo.csv").open() as handle:
-        rows = [row for row in csv.DictReader(handle) if row["stage"] == "conserve"]
-    total = [float(row["total_energy_ev"]) for row in rows]
-    kinetic = [float(row["kinetic_energy_ev"]) for row in rows]
+    total = [energies["total_energy_ev"] for energies in conserved(proved)]
+    kinetic = [energies["kinetic_energy_ev"] for energies in conserved(proved)]
     assert max(total) - min(total) < 0.1 * (max(kinetic) - min(kinetic))
