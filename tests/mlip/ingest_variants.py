@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SHARED = REPOSITORY.parent / "shared" / "data"
+SHARED = Path(os.environ.get("LIPS_MLIP_EXTERNAL_DATA", REPOSITORY.parent / "shared" / "data"))
 FIXTURES = SHARED / "parser_fixtures" / "dpdata"
 
 # As VASP 6 prints one before the electronic loop of every step of on-the-fly learning.
@@ -47,7 +48,7 @@ def shared(name: str) -> Path:
     """Return a path below the shared data, or skip the test."""
     path = SHARED / name
     if not path.exists():
-        pytest.skip(f"shared data {path} is absent")
+        pytest.skip(f"external data {path} absent; set LIPS_MLIP_EXTERNAL_DATA")
     return path
 
 

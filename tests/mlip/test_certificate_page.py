@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from certificate_systems import part_of, single_frame
+from ingest_variants import shared
 from PIL import Image
 from toy_runs import toy_frames
 
@@ -23,19 +22,7 @@ from mlip.data.frames import select
 from mlip.data.thresholds import thresholds
 from mlip.recipes.ingest import SplitSettings
 
-SHARED = Path(
-    os.environ.get(
-        "LIPS_MLIP_EXTERNAL_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"
-    )
-)
 OLD_KEYS = {"schema", "verdict", "checks", "dft_level", "notes"}
-
-
-def shared(name: str) -> Path:
-    path = SHARED / name
-    if not path.exists():
-        pytest.skip(f"external data {path} absent; set LIPS_MLIP_EXTERNAL_DATA")
-    return path
 
 
 def certified(*parts):
