@@ -14,6 +14,7 @@ from mlip.files import read_json, sha256
 
 PARITY_FILE = "validation/parity.json"
 PARITY_SCHEMA = 1
+TRUST_FILE = "validation/trust.json"
 Precision = Literal["float32", "float64"]
 
 
@@ -177,6 +178,37 @@ def parity_status(directory: Path, files: Sequence[Path] | None = None) -> Parit
     if record.get("passed") is not True:
         return ParityStatus(False, f"{path}: parity failed: {worst_comparison(record)}. {again}")
     return ParityStatus(True, "")
+
+
+def highest_trusted_deviation(directory: Path) -> float | None:
+    """Return the committee deviation above which no atom's force is trusted, in eV/Å.
+
+    It is the highest upper level of all elements: LAMMPS reports the largest deviation of a
+    frame without saying whose it is.
+
+    Returns
+    -------
+    float or None
+        None if the committee was never calibrated on unseen frames of every element.
+
+    Raises
+    ------
+    DataError
+        If the record is there but not readable.
+    """
+    path = directory / TRUST_FILE
+    if not path.is_file():
+        return None
+    try:
+        levels = read_json(path)["levels"].values()
+        if not all(level["calibrated"] for level in levels):
+            return None
+        return max(float(level["upper_ev_per_angstrom"]) for level in levels)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: no record of trust levels ({error!r}). Run `mlip validate {directory} "
+            "--data SET --force`."
+        ) from error
 
 
 def worst_comparison(record: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,6 +73,11 @@ trajectory_every_steps: 2
 deviation_every_steps: 10
 restart_every_steps: 10
 """
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind in the temporary directory."""
+    shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

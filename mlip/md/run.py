@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,6 @@ from mlip.manifest import Manifest
 from mlip.md.records import (
     StageRecord,
     mean_cell,
-    stage_deviation,
-    stage_thermo,
     write_deviation,
     write_final_structure,
     write_thermo,
@@ -31,7 +28,13 @@ from mlip.md.records import (
 )
 from mlip.md.script import Cell
 from mlip.md.stage import StagePlan, Surroundings, run_stage, write_trajectory_so_far
-from mlip.model_directory import ModelDirectory, parity_status, read_model_directory
+from mlip.md.summary import beyond_trust, stage_summary
+from mlip.model_directory import (
+    ModelDirectory,
+    highest_trusted_deviation,
+    parity_status,
+    read_model_directory,
+)
 from mlip.recipes.protocol import Protocol
 from mlip.workspace import Workspace, open_workspace
 
@@ -248,7 +251,19 @@ def _run_stages(
     if fresh and step:
         remember_speed(_speed_kind(), step * len(atoms), seconds)
     outputs = _write_records(out, protocol, records, atoms)
-    work.finish(outputs, _summary(protocol, records, atoms, around, seconds if fresh else None))
+    summary: dict[str, Any] = {
+        "formula": atoms.get_chemical_formula(),
+        "atoms": len(atoms),
+        "temperature_kelvin": temperature,
+        "ranks": around.resources.ranks,
+        "gpus": around.resources.gpus,
+        **beyond_trust(records, highest_trusted_deviation(model)),
+    }
+    summary |= {record.name: stage_summary(record, protocol.timestep_fs) for record in records}
+    if fresh and records:
+        summary["wall_seconds"] = round(seconds, 1)
+        summary["katom_steps_per_second"] = round(step * len(atoms) / seconds / 1000, 2)
+    work.finish(outputs, summary)
 
 
 def _write_start(out: Path, atoms: Atoms, elements: tuple[str, ...]) -> None:
@@ -287,44 +302,6 @@ def _write_records(
     write_final_structure(out / "final.extxyz", records[-1].directory / "final.dump", atoms)
     names = ("thermo.csv", "deviation.csv", "trajectory.json", "final.extxyz")
     return outputs + [out / name for name in names] + files
-
-
-def _summary(
-    protocol: Protocol,
-    records: list[StageRecord],
-    atoms: Atoms,
-    around: Surroundings,
-    seconds: float | None,
-) -> dict[str, Any]:
-    summary: dict[str, Any] = {
-        "formula": atoms.get_chemical_formula(),
-        "atoms": len(atoms),
-        "temperature_kelvin": around.temperature_kelvin,
-        "ranks": around.resources.ranks,
-        "gpus": around.resources.gpus,
-    }
-    for record in records:
-        thermo, deviation = stage_thermo(record), stage_deviation(record)
-        part: dict[str, Any] = {
-            "steps": record.last_step - record.first_step,
-            "duration_ps": (record.last_step - record.first_step) * protocol.timestep_fs / 1000,
-            "engine_starts": len(record.attempts),
-            "mean_temperature_kelvin": round(float(thermo.column("Temp").mean()), 1),
-            "mean_pressure_gpa": round(float(thermo.column("Press").mean()) / 1e4, 4),
-            "mean_density_g_cm3": round(float(thermo.column("Density").mean()), 4),
-        }
-        if len(deviation.rows):
-            forces = deviation.column("max_force")
-            part["median_max_force_deviation_ev_per_angstrom"] = round(
-                statistics.median(forces.tolist()), 4
-            )
-            part["largest_max_force_deviation_ev_per_angstrom"] = round(float(forces.max()), 4)
-        summary[record.name] = part
-    if seconds is not None and records:
-        steps = records[-1].last_step
-        summary["wall_seconds"] = round(seconds, 1)
-        summary["katom_steps_per_second"] = round(steps * len(atoms) / seconds / 1000, 2)
-    return summary
 
 
 def _require_known_elements(atoms: Atoms, potential: ModelDirectory, structure: Path) -> None:

@@ -23,10 +23,27 @@ FRAMEWORK_MSD_ANGSTROM2 = 1.0
 def warnings(sources: Sequence[Source]) -> tuple[str, ...]:
     """Return every warning of the page, the gravest first."""
     return (
+        *beyond_trust(sources),
         *beyond_the_tested(sources),
         *moving_framework(sources),
         *overridden_gates(sources),
     )
+
+
+def beyond_trust(sources: Sequence[Source]) -> list[str]:
+    """Name the runs in which the calibrated deviation called too many frames wrong."""
+    found = []
+    for source in sources:
+        summary = source.manifest.summary if source.manifest is not None else {}
+        share = summary.get("share_of_frames_beyond_trust", 0.0)
+        if share > UNTESTED_SHARE:
+            level = summary["highest_trusted_deviation_ev_per_angstrom"]
+            found.append(
+                f"{source.name}: in {100 * share:.0f} % of the frames the committee disagrees by "
+                f"more than {number_text(level)} eV/Å, above which its forces are not trusted "
+                "(calibrated on unseen frames)."
+            )
+    return found
 
 
 def beyond_the_tested(sources: Sequence[Source]) -> list[str]:

@@ -179,7 +179,13 @@ def add_validation(
     deviation_figure(folder / "figures" / "deviation_against_error.png", spread, 4)
 
 
-def make_run(directory: Path, *, kelvin: float = 900.0, deviation: bool = True) -> Path:
+def make_run(
+    directory: Path,
+    *,
+    kelvin: float = 900.0,
+    deviation: bool = True,
+    beyond_trust: float | None = None,
+) -> Path:
     directory.mkdir(parents=True)
     rng = np.random.default_rng(1)
     lines = [
@@ -213,6 +219,9 @@ def make_run(directory: Path, *, kelvin: float = 900.0, deviation: bool = True) 
         "heat": {"steps": 12000, "duration_ps": 12.0, "mean_temperature_kelvin": 602.4},
         "production": {"steps": 36000, "duration_ps": 36.0, "mean_density_g_cm3": 1.8134},
     }
+    if beyond_trust is not None:
+        summary["highest_trusted_deviation_ev_per_angstrom"] = 0.2468
+        summary["share_of_frames_beyond_trust"] = beyond_trust
     return finish(directory, "run", summary, seeds={"velocities": 7}, overrides=["accept-parity"])
 
 

@@ -17,6 +17,7 @@ from mlip.cli import main
 from mlip.engines.lammps import explain
 from mlip.engines.lammps_output import restart_is_whole
 from mlip.errors import BlowUpError
+from mlip.files import write_json
 from mlip.manifest import read_manifest, relative, write_manifest
 from mlip.md.records import StageRecord, segments
 from mlip.md.run import md
@@ -85,6 +86,29 @@ def test_the_committee_watches(tiny_run):
     deviation = rows(tiny_run / "deviation.csv")
     assert all(float(r["max_force_deviation_ev_per_angstrom"]) > 0 for r in deviation)
     assert [int(r["step"]) for r in deviation if r["stage"] == "produce"] == list(range(20, 81, 10))
+
+
+def test_frames_beyond_the_calibrated_trust_are_counted_over_all_stages(
+    md_command, tiny_run, tiny_model, tmp_path
+):
+    found = [
+        float(r["max_force_deviation_ev_per_angstrom"]) for r in rows(tiny_run / "deviation.csv")
+    ]
+    assert "share_of_frames_beyond_trust" not in read_manifest(tiny_run).summary
+    calibrated = tmp_path / "model"
+    shutil.copytree(tiny_model, calibrated)
+    level = float(np.median(found))
+    levels = {
+        name: {"upper_ev_per_angstrom": upper, "calibrated": True}
+        for name, upper in (("Li", level / 2), ("P", level), ("S", level / 3))
+    }
+    write_json(calibrated / "validation" / "trust.json", {"levels": levels})
+    assert main(md_command(model=calibrated)) == 0
+    summary = read_manifest(tmp_path / "run").summary
+    assert summary["highest_trusted_deviation_ev_per_angstrom"] == pytest.approx(level, abs=1e-4)
+    share = sum(value > level for value in found) / len(found)
+    assert 0 < share < 1
+    assert summary["share_of_frames_beyond_trust"] == pytest.approx(share, abs=0.05)
 
 
 def test_energy_is_conserved_by_the_thermostatted_start(tiny_run):

@@ -120,6 +120,14 @@ def test_a_run_beyond_the_tested_deviation_is_called_untrusted(tmp_path, largest
     assert ("not the material" in header) is warned
 
 
+@pytest.mark.parametrize(("share", "warned"), [(None, False), (0.02, False), (0.31, True)])
+def test_a_run_whose_calibrated_deviation_is_too_large_is_called_untrusted(tmp_path, share, warned):
+    run = make_run(tmp_path / "run", beyond_trust=share)
+    header = write([run], tmp_path / "out").partition("</header>")[0]
+    assert ("not trusted" in header) is warned
+    assert ("in 31 % of the frames" in header) is warned
+
+
 @pytest.mark.parametrize(("msd", "warned"), [(0.6, False), (15.0, True)])
 def test_a_moving_framework_is_no_ion_transport_in_a_solid(tmp_path, msd, warned):
     framework = Quantity(
