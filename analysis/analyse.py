@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,25 +13,18 @@ from analysis.conductivity import nernst_einstein_conductivity, number_density
 from analysis.constants import FloatArray
 from analysis.diffusion import Diffusion, diffusion_coefficient
 from analysis.errors import AnalysisError
-from analysis.figures import msd_figure, rdf_figure
+from analysis.figures.motion import msd_figure
+from analysis.figures.pairs import rdf_figure
 from analysis.hops import net_hops
 from analysis.msd import MeanSquaredDisplacement, mean_squared_displacement
 from analysis.rdf import PairDistribution, pair_distributions
-from analysis.results import Curve, Quantity, Skipped
+from analysis.results import Curve, Findings, Quantity, Skipped
 from analysis.runs import open_run
 from analysis.shells import first_shell
 from analysis.trajectory import Trajectory, centre_of_mass_path
 from analysis.writer import write_analysis
 
 MIN_MSD_FRAMES = 10
-
-
-@dataclass
-class _Findings:
-    quantities: list[Quantity] = field(default_factory=list)
-    curves: list[Curve] = field(default_factory=list)
-    figures: dict[str, bytes] = field(default_factory=dict)
-    skipped: list[Skipped] = field(default_factory=list)
 
 
 def analyse_run(
@@ -101,7 +93,7 @@ def analyse_trajectory(
         trajectory.ids_of(mobile)
     elif "Li" in trajectory.species:
         mobile = "Li"
-    findings = _Findings()
+    findings = Findings()
     _add_structure(findings, trajectory)
     _add_dynamics(findings, trajectory, mobile, charge_e)
     write_analysis(
@@ -115,7 +107,7 @@ def analyse_trajectory(
     return findings.quantities
 
 
-def _add_structure(findings: _Findings, trajectory: Trajectory) -> None:
+def _add_structure(findings: Findings, trajectory: Trajectory) -> None:
     pairs = pair_distributions(trajectory)
     for species in sorted(set(trajectory.species.tolist())):
         if len(trajectory.ids_of(species)) == 1:
@@ -134,7 +126,7 @@ def _add_structure(findings: _Findings, trajectory: Trajectory) -> None:
 
 
 def _add_dynamics(
-    findings: _Findings, trajectory: Trajectory, mobile: str | None, charge_e: float
+    findings: Findings, trajectory: Trajectory, mobile: str | None, charge_e: float
 ) -> None:
     if trajectory.n_frames < MIN_MSD_FRAMES:
         findings.skipped.append(
@@ -180,7 +172,7 @@ def _framework(curves: dict[str, MeanSquaredDisplacement], mobile: str | None) -
 
 
 def _add_transport(
-    findings: _Findings,
+    findings: Findings,
     trajectory: Trajectory,
     msd: MeanSquaredDisplacement,
     drift_path: FloatArray,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from analysis.constants import FloatArray
@@ -94,6 +94,32 @@ class Curve:
         lengths = {heading: len(column) for heading, column in self.columns.items()}
         if len(set(lengths.values())) != 1:
             raise AnalysisError(f"curve {self.name!r}: columns of unequal length: {lengths}")
+
+
+@dataclass
+class Findings:
+    """What one observable, or all of them, has to say of a trajectory.
+
+    Attributes
+    ----------
+    quantities : list of Quantity
+    curves : list of Curve
+    figures : dict of str to bytes
+        PNG images by file name without extension.
+    skipped : list of Skipped
+    """
+
+    quantities: list[Quantity] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+    figures: dict[str, bytes] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def add(self, other: Findings) -> None:
+        """Take in what another observable found."""
+        self.quantities += other.quantities
+        self.curves += other.curves
+        self.figures |= other.figures
+        self.skipped += other.skipped
 
 
 def quantity_to_json(quantity: Quantity) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.figures import COLOURS
+from analysis.figures.style import COLOURS
 from mlip.data.coverage import densities, formula
 from mlip.data.frames import FloatArray
 from mlip.data.geometry_checks import pair_limit

@@ -1,0 +1,1 @@
+"""Disorder along an axis: profiles, F(z), interfaces, regions."""

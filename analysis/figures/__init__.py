@@ -1,0 +1,1 @@
+"""Figures of an analysis as PNG bytes, one module a topic."""

@@ -1,0 +1,58 @@
+"""Figures of pair distributions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from analysis.figures.style import COLOURS, panels, styled
+from analysis.rdf import PairDistribution
+from analysis.results import Quantity
+
+
+@styled
+def rdf_figure(pairs: Sequence[PairDistribution], shells: Sequence[Quantity] = ()) -> Figure:
+    """Draw g(r) of every pair in a grid, with the running coordination number on a second axis.
+
+    Returns PNG bytes. The first minimum, where known, is marked with the coordination number there.
+    """
+    columns = min(3, len(pairs))
+    rows = math.ceil(len(pairs) / columns)
+    figure, axes = panels(rows, columns, width=2.9, height=2.3)
+    known = {shell.name: shell for shell in shells if shell.status == "ok"}
+    for axis, pair in zip(axes, pairs, strict=False):
+        axis.plot(pair.r_angstrom, pair.g, color=COLOURS[0])
+        axis.axhline(1.0, color="0.7", linewidth=0.6, zorder=0)
+        axis.set_title(pair.label)
+        axis.set_xlim(0, pair.edges_angstrom[-1])
+        axis.set_ylim(0, 1.15 * max(pair.g.max(), 1.0))
+        axis.set_xlabel("r (Å)")
+        axis.set_ylabel("g(r)", color=COLOURS[0])
+        twin = axis.twinx()
+        twin.spines["right"].set_visible(True)
+        axis.set_zorder(twin.get_zorder() + 1)
+        axis.patch.set_visible(False)
+        twin.plot(pair.edges_angstrom[1:], pair.cn_ij, color=COLOURS[1], linestyle="--")
+        twin.set_ylabel(f"{pair.j} around {pair.i}", color=COLOURS[1])
+        minimum = known.get(f"rdf_first_minimum_{pair.label}")
+        number = known.get(f"coordination_number_{pair.label}")
+        top = pair.cn_ij[-1]
+        if minimum and number:
+            axis.axvline(minimum.value, color="0.5", linestyle=":", linewidth=0.9)
+            twin.plot([minimum.value], [number.value], "o", color=COLOURS[1], markersize=4)
+            twin.annotate(
+                f"{number.value:.2f}",
+                (minimum.value, number.value),
+                xytext=(5, -10),
+                textcoords="offset points",
+                fontsize=8,
+                color=COLOURS[1],
+            )
+            # The first shell, not the cube of r_max, sets the scale.
+            top = min(top, max(4.0 * number.value, 1.0))
+        twin.set_ylim(0, max(top, 1e-9))
+    for axis in axes[len(pairs) :]:
+        axis.set_visible(False)
+    return figure

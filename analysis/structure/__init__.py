@@ -1,0 +1,1 @@
+"""Structure of a liquid, glass or crystal: angles, scattering, anions, cells, order."""
