@@ -218,7 +218,7 @@ def vibrational_density_of_states(
             correlation, interval, resolution_per_cm, from_positions=True
         )
         squared_velocity = float(integrate.trapezoid(spectrum, frequencies))
-        if not squared_velocity > 0.0:
+        if not squared_velocity > 0.0 or trajectory.n_atoms == 1:
             raise RangeError(f"{trajectory.path}: {name} does not move, so it has no vibrations")
         share = len(ids) / trajectory.n_atoms
         mass = float(trajectory.masses[ids].mean())

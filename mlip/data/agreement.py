@@ -16,6 +16,8 @@ from mlip.recipes.base import read_yaml
 FILE = Path(__file__).with_name("agreement.yml")
 # Of a rotation between two cells: 2e-4 Å on a cell edge of 1 Å.
 ROTATION_TOLERANCE = 2e-3
+# No cell of atoms; the turn between two such cells is not defined.
+SMALLEST_VOLUME_ANGSTROM3 = 1e-6
 
 
 @dataclass(frozen=True)
@@ -100,27 +102,28 @@ def require_agreement(one: Reading, other: Reading, path: Path, first: int = 0) 
 
 
 def _require_same_frame(one: Reading, other: Reading, k: int, path: Path, frame: str) -> None:
-    if not _is_finite(one, k) and not _is_finite(other, k):
-        return  # read alike as no numbers; `frames.checked` refuses them, naming the frame
+    if not _is_usable(one, k) and not _is_usable(other, k):
+        return  # read alike as no frame; `frames.checked` refuses it by its number
     limits = _limits()
     energies = np.array([one.energies[k], other.energies[k]])
     allowed = limits["energy_absolute"] + limits["energy_relative"] * np.abs(energies).max()
-    if not abs(energies[0] - energies[1]) <= allowed:  # NaN must not pass
+    # Here and below: NaN must not pass.
+    if not abs(energies[0] - energies[1]) <= allowed:
         _refuse(path, f"the energy of {frame} (eV)", one, other, *energies)
     cells = one.cells[k], other.cells[k]
     lengths = [np.linalg.norm(cell, axis=1) for cell in cells]
-    if np.abs(lengths[0] - lengths[1]).max() > limits["length"]:
+    if not np.abs(lengths[0] - lengths[1]).max() <= limits["length"]:
         _refuse(path, f"the cell lengths of {frame} (Å)", one, other, *lengths)
     angles = [_angles(cell) for cell in cells]
-    if np.abs(angles[0] - angles[1]).max() > limits["angle"]:
+    if not np.abs(angles[0] - angles[1]).max() <= limits["angle"]:
         _refuse(path, f"the cell angles of {frame} (degree)", one, other, *angles)
     turn = np.linalg.solve(cells[0], cells[1])
-    if np.abs(turn @ turn.T - np.eye(3)).max() > ROTATION_TOLERANCE:
+    if not np.abs(turn @ turn.T - np.eye(3)).max() <= ROTATION_TOLERANCE:
         _refuse(path, f"the cell of {frame} (Å)", one, other, *cells)
     fractions = [r.coords[k] @ np.linalg.inv(c) for r, c in zip((one, other), cells, strict=True)]
     apart = fractions[0] - fractions[1]
     apart = (apart - apart.round()) @ cells[0]
-    if np.abs(apart).max() > limits["length"]:
+    if not np.abs(apart).max() <= limits["length"]:
         atom = int(np.abs(apart).max(axis=1).argmax())
         what = f"the position of atom {atom} in {frame} (fractions of the cell)"
         _refuse(path, what, one, other, fractions[0][atom], fractions[1][atom])
@@ -140,9 +143,11 @@ def _require_same_frame(one: Reading, other: Reading, k: int, path: Path, frame:
             _refuse(path, f"the virial of {frame} (eV)", one, other, *virials)
 
 
-def _is_finite(reading: Reading, k: int) -> bool:
+def _is_usable(reading: Reading, k: int) -> bool:
+    """Return whether all numbers of a frame are finite and its cell has a volume."""
     arrays = (reading.cells, reading.coords, reading.energies, reading.forces, reading.virials)
-    return all(bool(np.isfinite(array[k]).all()) for array in arrays if array is not None)
+    finite = all(bool(np.isfinite(array[k]).all()) for array in arrays if array is not None)
+    return finite and abs(float(np.linalg.det(reading.cells[k]))) > SMALLEST_VOLUME_ANGSTROM3
 
 
 def _angles(cell: FloatArray) -> FloatArray:

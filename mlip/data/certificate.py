@@ -21,7 +21,7 @@ from mlip.data.check import Certificate, Check, Verdict
 from mlip.data.level import common_level
 from mlip.data.neighbours import survey
 from mlip.data.reference_energies import energy_zero, reference_energies
-from mlip.data.split import SPLITS, Part, System, smallest_gap_ps
+from mlip.data.split import SPLITS, Part, System, gaps_ps, trajectory
 from mlip.data.thresholds import limit
 from mlip.recipes.ingest import SplitSettings
 
@@ -135,11 +135,25 @@ def certificate_json(certificate: Certificate) -> dict[str, Any]:
     }
 
 
+def unconverged_frames(systems: list[System]) -> tuple[int, int]:
+    """Return how many frames were dropped as unconverged, and of how many that were read.
+
+    Whole trajectories are counted, each once however it is sliced; those that do not tell
+    are left out.
+    """
+    counts = {}
+    for system in systems:
+        if system.frames.unconverged is not None:
+            read = len(system.frames) if system.read is None else system.read
+            counts[trajectory(system)] = (system.frames.unconverged, read)
+    dropped = sum(lost for lost, _ in counts.values())
+    return dropped, dropped + sum(read for _, read in counts.values())
+
+
 def _convergence(systems: list[System]) -> Check:
     name, unit = "electronic convergence", "frames dropped"
     unknown = [s.name for s in systems if s.frames.unconverged is None]
-    dropped = sum(s.frames.unconverged or 0 for s in systems)
-    seen = dropped + sum(len(s.frames) for s in systems if s.frames.unconverged is not None)
+    dropped, seen = unconverged_frames(systems)
     if dropped:
         share = dropped / seen
         worst = share > limit("unconverged_fail")
@@ -151,7 +165,8 @@ def _convergence(systems: list[System]) -> Check:
             limit("unconverged_fail") * seen,
             "fail" if worst else "warn",
             concerned,
-            f"{dropped} of {seen} frames did not converge and were left out",
+            f"{dropped} of {seen} frames did not converge and were left out"
+            + (f"; the format does not say for {', '.join(unknown[:8])}" if unknown else ""),
         )
     if unknown:
         return Check(
@@ -180,24 +195,16 @@ def _sides(parts: list[Part]) -> Check:
 
 
 def _gap(parts: list[Part], settings: SplitSettings) -> Check:
-    gap = smallest_gap_ps(parts)
-    threshold = settings.purge_ps
-    if gap is None:
-        return Check(
-            "gap between sides",
-            None,
-            "ps",
-            threshold,
-            "pass",
-            (),
-            "no trajectory is on two sides",
-        )
-    return Check(
-        "gap between sides",
-        gap,
-        "ps",
-        threshold,
-        "pass" if gap >= threshold - 1e-6 else "fail",
-        (),
-        "smallest time between frames of one trajectory on different sides",
-    )
+    name, unit, threshold = "gap between sides", "ps", settings.purge_ps
+    gaps = gaps_ps(parts)
+    timed = [gap for gap in gaps if gap is not None]
+    if not gaps:
+        text = "no trajectory is on two sides"
+        return Check(name, None, unit, threshold, "pass", (), text)
+    text = "smallest time between frames of one trajectory on different sides"
+    if timed and min(timed) < threshold - 1e-6:
+        return Check(name, min(timed), unit, threshold, "fail", (), text)
+    if len(timed) < len(gaps):
+        text = "a trajectory without time axis is on two sides. Give its `timestep_fs`"
+        return Check(name, None, unit, threshold, "undecided", (), text)
+    return Check(name, min(timed), unit, threshold, "pass", (), text)

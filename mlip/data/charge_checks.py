@@ -47,52 +47,54 @@ def formal_charges(systems: list[System]) -> Check:
             unknown |= set(symbols) - thresholds()["oxidation_states"].pairs.keys()
             continue
         off = charge - cell_charge(system)
-        sums[formula(symbols)] = off
+        sums[formula(symbols)] = max(sums.get(formula(symbols), 0.0), off, key=abs)
         if off:
             frames.append(frame_label(system, 0))
+    untabled = f"no oxidation state is tabled for {', '.join(sorted(unknown))}" if unknown else ""
     if not sums:
-        text = "only elements"
-        if unknown:
-            text = f"no oxidation state is tabled for {', '.join(sorted(unknown))}"
-        return Check(name, None, unit, 0.0, "undecided", (), text)
+        return Check(name, None, unit, 0.0, "undecided", (), untabled or "only elements")
     worst = max(sums.values(), key=abs)
     off_balance = {cell: value for cell, value in sums.items() if value}
     if not off_balance:
+        if unknown:
+            return Check(name, None, unit, 0.0, "undecided", (), f"others balanced; {untabled}")
         return Check(name, 0.0, unit, 0.0, "pass", (), "every composition is balanced")
     listed = ", ".join(f"{cell} {value:+g}" for cell, value in off_balance.items())
     text = (
         f"oxidation states do not sum to the charge of the cell: {listed}. Above zero electrons "
         "go into bonds of like atoms (or a metal), below zero they are missing: such cells teach "
-        "other groups than the balanced compound"
+        "other groups than the balanced compound" + (f"; {untabled}" if unknown else "")
     )
     return Check(name, worst, unit, 0.0, "warn", tuple(frames[:SHOWN]), text)
 
 
 def electron_parity(systems: list[System]) -> Check:
-    """Count the systems with an odd number of electrons.
+    """Count the systems with an odd number of electrons that are not known to be polarised.
 
-    A calculation without spin then puts half electrons into two states: energies are those
-    of no real state. The parity of all electrons is that of the valence electrons, since
-    cores are closed.
+    A calculation without spin puts half electrons into two states: energies are those of no
+    real state. The parity of all electrons is that of the valence electrons, since cores are
+    closed.
     """
-    odd: list[str] = []
-    formulas: list[str] = []
-    for system in systems:
-        electrons = sum(atomic_numbers[symbol] for symbol in system.frames.symbols)
-        if (electrons - round(cell_charge(system))) % 2:
-            odd.append(frame_label(system, 0))
-            formulas.append(formula(system.frames.symbols))
-    unit = "systems"
-    if odd:
-        spin = {s.frames.level.get("spin_polarised", "not recorded") for s in systems}
+    name, unit = "electron parity", "systems"
+    odd = [s for s in systems if _electrons(s) % 2]
+    spin = {s.name: s.frames.level.get("spin_polarised", "not recorded") for s in odd}
+    doubtful = [s for s in odd if spin[s.name] != "True"]
+    formulas = ", ".join(dict.fromkeys(formula(s.frames.symbols) for s in doubtful or odd))
+    if doubtful:
+        found = sorted({spin[s.name] for s in doubtful})
         text = (
-            f"an odd number of electrons in {', '.join(dict.fromkeys(formulas))} (spin "
-            f"polarisation: {', '.join(sorted(spin))}). Without it this is no state of the cell"
+            f"an odd number of electrons in {formulas} (spin polarisation: {', '.join(found)}). "
+            "Without it this is no state of the cell"
         )
-        return Check(
-            "electron parity", float(len(odd)), unit, 0.0, "warn", tuple(odd[:SHOWN]), text
-        )
-    return Check("electron parity", 0.0, unit, 0.0, "pass", (), "even in every system")
+        frames = tuple(frame_label(s, 0) for s in doubtful[:SHOWN])
+        return Check(name, float(len(doubtful)), unit, 0.0, "warn", frames, text)
+    text = f"odd in {formulas}, with spin polarisation" if odd else "even in every system"
+    return Check(name, 0.0, unit, 0.0, "pass", (), text)
+
+
+def _electrons(system: System) -> int:
+    electrons = sum(int(atomic_numbers[symbol]) for symbol in system.frames.symbols)
+    return electrons - round(cell_charge(system))
 
 
 def cell_charge(system: System) -> float:

@@ -9,14 +9,11 @@ import numpy as np
 
 from mlip.data.cp2k_files import (
     ENERGY_TOLERANCE_HARTREE,
-    Log,
     Table,
     XyzFile,
     column,
-    is_log,
-    places_in_log,
+    latest_rows,
     pressure_factor,
-    read_log,
     read_table,
     read_xyz,
 )
@@ -29,6 +26,7 @@ from mlip.data.cp2k_input import (
     position_unit,
     read_level,
 )
+from mlip.data.cp2k_output import Log, is_log, places_in_log, read_log
 from mlip.data.frames import EV_PER_ANGSTROM3_GPA, HARTREE_EV, FloatArray, Frames, IntArray, select
 from mlip.data.sources import SUFFIXES, read_text
 from mlip.errors import DataError, UnitError
@@ -123,16 +121,16 @@ def read_cp2k(directory: Path, timestep_fs: float | None = None) -> list[Frames]
     energies = read_table(files.energies)
     energy_steps = _table_steps(energies, files.energies)
     rows = {
-        files.positions.name: _latest(positions.steps),
-        files.forces.name: _latest(forces.steps),
-        files.energies.name: _latest(energy_steps),
+        files.positions.name: latest_rows(positions.steps),
+        files.forces.name: latest_rows(forces.steps),
+        files.energies.name: latest_rows(energy_steps),
     }
     if files.cells is not None:
         cells = read_table(files.cells)
-        rows[files.cells.name] = _latest(_table_steps(cells, files.cells))
+        rows[files.cells.name] = latest_rows(_table_steps(cells, files.cells))
     if files.stress is not None:
         stress = read_table(files.stress)
-        rows[files.stress.name] = _latest(_table_steps(stress, files.stress))
+        rows[files.stress.name] = latest_rows(_table_steps(stress, files.stress))
     steps = _common_steps(rows, directory)
 
     def picked(path: Path, array: FloatArray) -> FloatArray:
@@ -151,7 +149,7 @@ def read_cp2k(directory: Path, timestep_fs: float | None = None) -> list[Frames]
     _same_energies(titles, potential, steps, files.positions, files.energies)
 
     logs = sorted((read_log(path) for path in files.logs), key=lambda log: log.started)
-    kind = next((log.ensemble for log in logs if log.ensemble), ensemble(root)).upper()
+    kind = next((log.ensemble for log in logs if log.ensemble), ensemble(root))
     level = read_level(root)
     notes = [f"CP2K ensemble {kind}"]
     repeated = len(positions.steps) - len(steps)
@@ -207,11 +205,6 @@ def _common_steps(rows: dict[str, dict[int, int]], directory: Path) -> IntArray:
     return np.array(sorted(every), dtype=np.int64)
 
 
-def _latest(steps: IntArray) -> dict[int, int]:
-    """Return the row of the last copy of each step."""
-    return {int(step): row for row, step in enumerate(steps)}
-
-
 def _table_steps(table: Table, path: Path) -> IntArray:
     name = "Step Nr." if "Step Nr." in table.columns else "Step"
     return column(table, name, {"": 1.0}, path).astype(np.int64)
@@ -233,14 +226,13 @@ def _from_logs(
     logs: list[Log], potential: FloatArray, steps: IntArray, files: RunFiles
 ) -> tuple[FloatArray | None, np.ndarray]:
     """Find each step in the logs by its energy; the order must be that of the steps."""
-    evaluations = [frame for log in logs for frame in log.frames]
-    logged = np.array([frame.energy_hartree for frame in evaluations])
+    evaluations = [evaluation for log in logs for evaluation in log.evaluations]
     names = ", ".join(path.name for path in files.logs)
-    found = places_in_log(potential / HARTREE_EV, logged)
+    found = places_in_log(potential / HARTREE_EV, evaluations)
     if (found < 0).any():
         k = int(np.flatnonzero(found < 0)[-1])
         energy = potential[k] / HARTREE_EV
-        gap = np.abs(logged - energy).min() if len(logged) else np.nan
+        gap = min((abs(e.energy_hartree - energy) for e in evaluations), default=np.nan)
         raise DataError(
             f"{files.energies}: step {steps[k]} has {energy:.9f} hartree, which is not in its "
             f"place in the log ({names}; nearest off by {gap:.2g} hartree). The log is truncated "

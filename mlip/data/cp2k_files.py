@@ -1,4 +1,4 @@
-"""The files of a CP2K run: XYZ trajectories, headed tables, and the log; plain or gzip."""
+"""The tables of a CP2K run: XYZ trajectories and columns under a header."""
 
 from __future__ import annotations
 
@@ -15,13 +15,9 @@ from mlip.errors import DataError, UnitError
 _TITLE = re.compile(r"\bi\s*=\s*(\d+)")
 _TITLE_TIME = re.compile(r"\btime\s*=\s*([-+.\dEe]+)")
 _TITLE_ENERGY = re.compile(r"\bE\s*=\s*([-+.\dEe]+)")
-ENERGY = re.compile(r"ENERGY\| Total FORCE_EVAL \( *\w+ *\) energy[^:]*:\s+(\S+)")
-STRESS = re.compile(r"(?:STRESS\| Analytical stress tensor|^ ?STRESS TENSOR) \[(\w+)\]")
 _PRESSURE_GPA = {"GPa": 1.0, "bar": 1e-4, "kbar": 0.1, "Pa": 1e-9, "MPa": 1e-3}
 # Energies in tables carry nine decimals, in titles ten.
 ENERGY_TOLERANCE_HARTREE = 2e-8
-# The banner comes after a page of library settings.
-BANNER_CHARACTERS = 65536
 
 
 @dataclass(frozen=True)
@@ -61,45 +57,6 @@ class Table:
     columns: dict[str, int]
     units: dict[str, str]
     rows: FloatArray
-
-
-@dataclass(frozen=True)
-class LogFrame:
-    """One force evaluation in the log.
-
-    Attributes
-    ----------
-    energy_hartree : float
-    converged : bool
-        False if any SCF since the last evaluation did not converge.
-    stress_gpa : (3, 3) array or None
-        As CP2K prints it: positive under compression, potential part only.
-    """
-
-    energy_hartree: float
-    converged: bool
-    stress_gpa: FloatArray | None
-
-
-@dataclass(frozen=True)
-class Log:
-    """What is taken from one log.
-
-    Attributes
-    ----------
-    version, started, ensemble : str
-    frames : tuple of LogFrame
-    """
-
-    version: str
-    started: str
-    ensemble: str
-    frames: tuple[LogFrame, ...]
-
-
-def is_log(path: Path) -> bool:
-    """Return whether a plain or gzip file starts like a CP2K log."""
-    return "CP2K| version string" in read_text(path, BANNER_CHARACTERS)
 
 
 def read_xyz(path: Path) -> XyzFile:
@@ -227,77 +184,9 @@ def pressure_factor(unit: str, path: Path) -> float:
     return _PRESSURE_GPA[unit]
 
 
-def read_log(path: Path) -> Log:
-    """Read energies, convergence and stress of every force evaluation of a log.
-
-    Raises
-    ------
-    DataError
-        If the log holds no CP2K banner, or a stress tensor is torn.
-    UnitError
-        If the stress is in an unknown unit.
-    """
-    version = started = ensemble = ""
-    energies: list[float] = []
-    converged: list[bool] = []
-    stresses: list[FloatArray | None] = []
-    clean = True
-    lines = iter(read_text(path).splitlines())
-    for line in lines:
-        if "SCF run NOT converged" in line:
-            clean = False
-        elif match := ENERGY.search(line):
-            energies.append(float(match.group(1)))
-            converged.append(clean)
-            stresses.append(None)
-            clean = True
-        elif (match := STRESS.search(line)) and energies:
-            factor = pressure_factor(match.group(1), path)
-            rows: list[list[float]] = []
-            while len(rows) < 3:
-                words = next(lines, "END").split()
-                if words == ["END"]:
-                    raise DataError(f"{path}: the log ends inside the stress tensor.")
-                if len(words) >= 4 and words[-4].lower() in "xyz":
-                    rows.append([float(word) for word in words[-3:]])
-            stresses[-1] = np.array(rows) * factor
-        elif line.startswith(" CP2K| version string"):
-            version = line.split()[-1]
-        elif "PROGRAM STARTED AT" in line and not started:
-            started = line.split("PROGRAM STARTED AT")[1].strip()
-        elif line.startswith((" MD_PAR| Ensemble", " MD| Ensemble")):
-            ensemble = line.split()[-1]
-    if not version:
-        raise DataError(f"{path}: no line `CP2K| version string`, so this is no CP2K log.")
-    frames = tuple(LogFrame(e, c, s) for e, c, s in zip(energies, converged, stresses, strict=True))
-    return Log(version, started, ensemble, frames)
-
-
-def places_in_log(energies: FloatArray, logged: FloatArray) -> IntArray:
-    """Return the evaluation of each step, found by its energy in the order of the steps.
-
-    From the last step backwards, the latest evaluation before the one of the following step:
-    of repeated steps the last is the one whose files were kept, and two steps of a long run
-    may share an energy.
-
-    Parameters
-    ----------
-    energies, logged : arrays
-        Of the steps and of the evaluations in the log, hartree.
-
-    Returns
-    -------
-    (steps,) int array
-        -1 for the last step that is not found, and for those before it.
-    """
-    places = np.full(len(energies), -1, dtype=np.int64)
-    bound = len(logged)
-    for k in range(len(energies) - 1, -1, -1):
-        near = np.flatnonzero(np.abs(logged[:bound] - energies[k]) <= ENERGY_TOLERANCE_HARTREE)
-        if len(near) == 0:
-            break
-        bound = places[k] = int(near[-1])
-    return places
+def latest_rows(steps: IntArray) -> dict[int, int]:
+    """Return the row of the last copy of each step: a restarted run repeats some."""
+    return {int(step): row for row, step in enumerate(steps)}
 
 
 def _title_number(pattern: re.Pattern[str], title: str) -> float:

@@ -22,6 +22,9 @@ FORCE_UNITS = {
     "ev/angstrom": 1.0,
 }
 
+FALSE = {"F", ".F.", "FALSE", ".FALSE.", "NO", "OFF"}
+SPIN_KEYWORDS = ("UKS", "UNRESTRICTED_KOHN_SHAM", "LSD", "SPIN_POLARIZED")
+
 
 @dataclass(frozen=True)
 class Section:
@@ -118,8 +121,13 @@ def force_unit(root: Section, path: Path) -> float:
 
 
 def ensemble(root: Section) -> str:
-    """Return the MD ensemble (NVT, NVE, NPT_F, REFTRAJ, ...), empty if this is no MD."""
+    """Return the MD ensemble (NVT, NPT_F, REFTRAJ, ...); NVE, the default, if none is named."""
     return root.find("MOTION/MD").value("ENSEMBLE", "NVE").upper()
+
+
+def moves_cell(kind: str) -> bool:
+    """Return whether the cell changes in an ensemble of CP2K."""
+    return kind.upper().startswith(("NPT", "NPE", "NPH", "MSST", "HYDROSTATICSHOCK"))
 
 
 def fixed_cell(root: Section, path: Path) -> FloatArray:
@@ -131,14 +139,19 @@ def fixed_cell(root: Section, path: Path) -> FloatArray:
         If the cell changes in this ensemble, or is not given by A, B, C or ABC.
     """
     kind = ensemble(root)
-    reftraj = root.find("MOTION/MD/REFTRAJ").value("VARIABLE_VOLUME", ".FALSE.").upper()
-    if kind.startswith(("NPT", "NPE")) or reftraj in {".TRUE.", "T", "TRUE"}:
+    if moves_cell(kind) or _is_on(root.find("MOTION/MD/REFTRAJ"), "VARIABLE_VOLUME"):
         raise DataError(
             f"{path}: ensemble {kind} changes the cell, but the run wrote no *-1.cell. "
             "Print it (&MOTION &PRINT &CELL) at the stride of the trajectory."
         )
     cell = root.find("FORCE_EVAL/SUBSYS/CELL")
     rows = [cell.value(axis) for axis in "ABC"]
+    repeated = [int(n) for n in cell.value("MULTIPLE_UNIT_CELL", "1 1 1").split()]
+    if repeated != [1, 1, 1]:
+        raise DataError(
+            f"{path}: &CELL is repeated (MULTIPLE_UNIT_CELL), which is not followed. Print the "
+            "cell (&MOTION &PRINT &CELL), or give that of the whole system."
+        )
     if all(rows):
         return np.array([_lengths(row, path) for row in rows])
     if cell.value("ABC"):
@@ -170,17 +183,19 @@ def read_level(root: Section) -> dict[str, str]:
     level = {
         "code": "CP2K",
         "functional": names or "none",
-        "dispersion": vdw.value("TYPE") or "none",
+        "dispersion": vdw.value("TYPE")
+        or dft.find("XC/VDW_POTENTIAL/NON_LOCAL").value("TYPE")
+        or "none",
         "cutoff_rydberg": _number(grid.value("CUTOFF", "280")),
         "rel_cutoff_rydberg": _number(grid.value("REL_CUTOFF", "40")),
         "eps_scf": _number(scf.value("EPS_SCF", "1.0E-5")),
         "eps_default": _number(qs.value("EPS_DEFAULT", "1.0E-10")),
         "smearing": _smearing(smear),
         "kpoints": dft.find("KPOINTS").value("SCHEME") or "Gamma",
-        "spin_polarised": str(
-            any(dft.value(k).upper().strip(".") in {"TRUE", "T"} for k in ("UKS", "LSD"))
-        ),
+        "spin_polarised": str(any(_is_on(dft, keyword) for keyword in SPIN_KEYWORDS)),
     }
+    if (charge := _number(dft.value("CHARGE", "0"))) != "0":
+        level["charge"] = charge
     if vdw.value("R_CUTOFF"):
         level["dispersion_cutoff"] = vdw.value("R_CUTOFF")
     for kind in root.find("FORCE_EVAL/SUBSYS").sections:
@@ -192,10 +207,15 @@ def read_level(root: Section) -> dict[str, str]:
 
 
 def _smearing(section: Section | None) -> str:
-    if section is None or section.parameter.upper().strip(".") in {"FALSE", "F", "OFF"}:
+    if section is None or section.parameter.upper() in FALSE:
         return "none"
     method = section.value("METHOD", "ENERGY_WINDOW")
     return f"{method} {section.value('ELECTRONIC_TEMPERATURE', '300')}"
+
+
+def _is_on(section: Section, keyword: str) -> bool:
+    """Return a switch; a keyword by itself switches on."""
+    return keyword in section.keywords and section.value(keyword).upper() not in FALSE
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

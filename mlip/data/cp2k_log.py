@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from mlip.data.agreement import Reading, require_agreement
-from mlip.data.cp2k_files import (
-    BANNER_CHARACTERS,
-    ENERGY,
-    STRESS,
-    XyzFile,
-    places_in_log,
-    pressure_factor,
-    read_xyz,
+from mlip.data.cp2k_files import XyzFile, latest_rows, read_xyz
+from mlip.data.cp2k_input import (
+    Section,
+    fixed_cell,
+    moves_cell,
+    parse_input,
+    position_unit,
+    read_level,
 )
-from mlip.data.cp2k_input import Section, fixed_cell, parse_input, position_unit, read_level
 from mlip.data.cp2k_log_level import log_level
+from mlip.data.cp2k_output import BANNER_CHARACTERS, Evaluation, Log, places_in_log, read_log
 from mlip.data.frames import (
     BOHR_ANGSTROM,
     EV_PER_ANGSTROM3_GPA,
@@ -31,45 +30,13 @@ from mlip.data.frames import (
     select,
 )
 from mlip.data.libraries import read_with_dpdata
-from mlip.data.sources import beside, open_text, read_text, unpacked
+from mlip.data.sources import beside, read_text, unpacked
 from mlip.errors import DataError
 
 ORIGIN = "stress tensor of the CP2K log, which is the potential part"
 # The log prints cells with three decimals and positions with six.
 CELL_TOLERANCE_ANGSTROM = 6e-4
 POSITION_TOLERANCE_ANGSTROM = 2e-6
-
-_ATOM = re.compile(r"^\s+\d+\s+\d+\s+([A-Z][a-z]?)\s+\d+((?:\s+-?\d+\.\d+){5})\s*$")
-_FORCE = re.compile(r"^\s+\d+\s+\d+\s+\S+((?:\s+-?\d+\.\d+(?:E[-+]\d+)?){3})\s*$")
-_NEW_FORCE = re.compile(r"^\s*FORCES\|\s+\d+((?:\s+-?\d+\.\d+(?:E[-+]\d+)?){4})\s*$")
-_VECTOR = re.compile(
-    r"^ CELL\| Vector ([abc]) \[angstrom\]:((?:\s+-?\d+\.\d+){3})\s+\|.\| =\s+(\S+)"
-)
-
-
-@dataclass
-class _Evaluation:
-    """One force evaluation: hartree, hartree/bohr and GPa as printed."""
-
-    energy: float
-    converged: bool
-    forces: list[list[float]] = field(default_factory=list)
-    stress_gpa: FloatArray | None = None
-
-
-@dataclass
-class _Log:
-    """What is taken from the log."""
-
-    head: list[str] = field(default_factory=list)
-    symbols: list[str] = field(default_factory=list)
-    coords: list[list[float]] = field(default_factory=list)
-    cell: dict[str, FloatArray] = field(default_factory=dict)
-    evaluations: list[_Evaluation] = field(default_factory=list)
-
-    def named(self, what: str) -> str:
-        """Return the last word of a line of the head, for example the project name."""
-        return next((line.split()[-1] for line in self.head if what in line), "")
 
 
 def read_cp2k_log(path: Path, timestep_fs: float | None = None) -> list[Frames]:
@@ -95,7 +62,7 @@ def read_cp2k_log(path: Path, timestep_fs: float | None = None) -> list[Frames]:
     UnitError
         If the stress is in an unknown unit.
     """
-    log = _parse(path)
+    log = read_log(path)
     if not log.evaluations or not log.coords or len(log.cell) != 3:
         raise DataError(
             f"{path}: {len(log.evaluations)} energies, {len(log.coords)} initial positions and "
@@ -120,7 +87,7 @@ def read_cp2k_log(path: Path, timestep_fs: float | None = None) -> list[Frames]:
         files = [path]
     else:
         xyz = _positions_file(log, path)
-        positions = read_xyz(xyz)
+        positions = _later_copies(read_xyz(xyz))
         chosen = _matched(positions, log, path, xyz)
         coords = positions.values * _length_unit(positions, log, settings, xyz)
         steps = positions.steps
@@ -132,7 +99,7 @@ def read_cp2k_log(path: Path, timestep_fs: float | None = None) -> list[Frames]:
         frames,
         times_ps=times if timestep_fs is None else (steps - steps[0]) * timestep_fs * 1e-3,
         files=tuple(files),
-        level={**level, "version": log.named("CP2K| version string")},
+        level={**level, "version": log.version},
         notes=notes,
     )
     if positions is None:
@@ -143,7 +110,7 @@ def read_cp2k_log(path: Path, timestep_fs: float | None = None) -> list[Frames]:
 
 def log_files(path: Path) -> tuple[Path, ...]:
     """Return the log, the input it names and its position file, as far as they are there."""
-    head = _Log(head=read_text(path, BANNER_CHARACTERS).splitlines())
+    head = Log(head=read_text(path, BANNER_CHARACTERS).splitlines())
     names = (
         head.named("CP2K| Input file name"),
         f"{head.named('GLOBAL| Project name')}-pos-1.xyz",
@@ -151,81 +118,18 @@ def log_files(path: Path) -> tuple[Path, ...]:
     return (path, *(file for name in names if name and (file := beside(path, name))))
 
 
-def _parse(path: Path) -> _Log:
-    log, clean = _Log(), True
-    with open_text(path) as handle:
-        lines = iter(handle)
-        for line in lines:
-            if not log.evaluations:
-                log.head.append(line)
-            if match := _VECTOR.match(line):
-                vector = np.array([float(word) for word in match.group(2).split()])
-                # Newer versions print the length with more decimals than the vector.
-                vector *= float(match.group(3)) / np.linalg.norm(vector)
-                log.cell.setdefault(match.group(1), vector)
-            elif "ATOMIC COORDINATES IN" in line.upper() and not log.coords:
-                _atoms(lines, log)
-            elif "SCF run NOT converged" in line:
-                clean = False
-            elif match := ENERGY.search(line):
-                log.evaluations.append(_Evaluation(float(match.group(1)), clean))
-                clean = True
-            elif log.evaluations and (
-                "ATOMIC FORCES in [a.u.]" in line or "Atomic forces [hartree/bohr]" in line
-            ):
-                log.evaluations[-1].forces = _forces(lines)
-            elif log.evaluations and (match := STRESS.search(line)):
-                factor = pressure_factor(match.group(1), path)
-                log.evaluations[-1].stress_gpa = _stress(lines, path) * factor
-    if not log.named("CP2K| version string"):
-        raise DataError(f"{path}: no line `CP2K| version string`, so this is no CP2K log.")
-    return log
-
-
-def _atoms(lines: Iterator[str], log: _Log) -> None:
-    for line in lines:
-        log.head.append(line)
-        if match := _ATOM.match(line):
-            log.symbols.append(match.group(1))
-            log.coords.append([float(word) for word in match.group(2).split()[:3]])
-        elif log.coords:
-            return
-
-
-def _forces(lines: Iterator[str]) -> list[list[float]]:
-    rows: list[list[float]] = []
-    for line in lines:
-        if match := _FORCE.match(line) or _NEW_FORCE.match(line):
-            rows.append([float(word) for word in match.group(1).split()[:3]])
-        elif rows:
-            break
-    return rows
-
-
-def _stress(lines: Iterator[str], path: Path) -> FloatArray:
-    rows: list[list[float]] = []
-    for line in lines:
-        words = line.split()
-        if len(words) >= 4 and words[-4].lower() in "xyz":
-            rows.append([float(word) for word in words[-3:]])
-        if len(rows) == 3:
-            return np.array(rows)
-    raise DataError(f"{path}: the log ends inside the stress tensor.")
-
-
-def _settings(log: _Log, path: Path) -> Section | None:
+def _settings(log: Log, path: Path) -> Section | None:
     """Return the input that the log names, if it lies beside it; another input is not believed."""
     name = log.named("CP2K| Input file name")
     given = beside(path, name) if name else None
     return parse_input(read_text(given), given) if given else None
 
 
-def _cell(log: _Log, settings: Section | None, path: Path) -> tuple[FloatArray, tuple[str, ...]]:
-    ensemble = log.named("Ensemble Type") or log.named("Ensemble type")
-    if ensemble.upper().startswith(("NPT", "NPE")) or "CELL_OPT" in log.named("Run type"):
+def _cell(log: Log, settings: Section | None, path: Path) -> tuple[FloatArray, tuple[str, ...]]:
+    if moves_cell(log.ensemble) or "CELL_OPT" in log.named("Run type"):
         raise DataError(
-            f"{path}: the cell moves ({ensemble or 'CELL_OPT'}), which the log does not print step "
-            "by step. Read the run directory with format cp2k."
+            f"{path}: the cell moves ({log.ensemble or 'CELL_OPT'}), which the log does not print "
+            "step by step. Read the run directory with format cp2k."
         )
     printed = np.array([log.cell[axis] for axis in "abc"])
     if settings is None:
@@ -243,7 +147,7 @@ def _cell(log: _Log, settings: Section | None, path: Path) -> tuple[FloatArray, 
     return exact, ()
 
 
-def _positions_file(log: _Log, path: Path) -> Path:
+def _positions_file(log: Log, path: Path) -> Path:
     name = f"{log.named('GLOBAL| Project name')}-pos-1.xyz"
     found = beside(path, name)
     if found is None:
@@ -254,12 +158,23 @@ def _positions_file(log: _Log, path: Path) -> Path:
     return found
 
 
-def _matched(positions: XyzFile, log: _Log, path: Path, xyz: Path) -> list[_Evaluation]:
+def _later_copies(xyz: XyzFile) -> XyzFile:
+    """Return the steps in order, of a repeated one the later copy."""
+    kept = [row for _, row in sorted(latest_rows(xyz.steps).items())]
+    return XyzFile(
+        symbols=xyz.symbols,
+        values=xyz.values[kept],
+        steps=xyz.steps[kept],
+        times_fs=xyz.times_fs[kept],
+        energies_hartree=xyz.energies_hartree[kept],
+    )
+
+
+def _matched(positions: XyzFile, log: Log, path: Path, xyz: Path) -> list[Evaluation]:
     """Find the evaluation of each frame by its energy, in order."""
     if list(positions.symbols) != log.symbols:
         raise DataError(f"{xyz}: other atoms than the log {path.name}.")
-    logged = np.array([evaluation.energy for evaluation in log.evaluations])
-    found = places_in_log(positions.energies_hartree, logged)
+    found = places_in_log(positions.energies_hartree, log.evaluations)
     if (found < 0).any():
         k = int(np.flatnonzero(found < 0)[-1])
         raise DataError(
@@ -270,7 +185,7 @@ def _matched(positions: XyzFile, log: _Log, path: Path, xyz: Path) -> list[_Eval
     return [log.evaluations[k] for k in found]
 
 
-def _length_unit(positions: XyzFile, log: _Log, settings: Section | None, xyz: Path) -> float:
+def _length_unit(positions: XyzFile, log: Log, settings: Section | None, xyz: Path) -> float:
     """Return Å per unit of the XYZ file: of the input, else told by the positions in the log."""
     if settings is not None:
         return position_unit(settings, xyz)
@@ -288,8 +203,8 @@ def _length_unit(positions: XyzFile, log: _Log, settings: Section | None, xyz: P
 
 
 def _frames(
-    log: _Log,
-    chosen: list[_Evaluation],
+    log: Log,
+    chosen: list[Evaluation],
     coords: FloatArray,
     cell: FloatArray,
     steps: IntArray,
@@ -303,7 +218,7 @@ def _frames(
         symbols=tuple(log.symbols),
         coords=coords,
         cells=np.tile(cell, (len(chosen), 1, 1)),
-        energies=np.array([e.energy for e in chosen]) * HARTREE_EV,
+        energies=np.array([e.energy_hartree for e in chosen]) * HARTREE_EV,
         forces=np.array([e.forces for e in chosen]) * HARTREE_EV / BOHR_ANGSTROM,
         virials=np.array(stresses) * volume / EV_PER_ANGSTROM3_GPA if stresses else None,
         steps=steps,

@@ -36,6 +36,7 @@ def log_level(head: str) -> dict[str, str]:
         # CP2K sets eps_rho to EPS_DEFAULT unless it is given.
         "eps_default": number(found(r"eps_rho_rspace:\s+(\S+)")),
         "spin_polarised": str("(spin-polarized)" in head),
+        "charge": found(r"DFT\| Charge\s+([+-]?[1-9]\d*)"),
     }
     kinds = re.split(r"\n\s+\d+\. Atomic kind: ", head)[1:]
     for kind in kinds:

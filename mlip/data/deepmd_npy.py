@@ -25,27 +25,36 @@ def read_deepmd(path: Path, timestep_fs: float | None = None) -> list[Frames]:
     Raises
     ------
     DataError
-        If an array is missing, has another number of frames, the system is not periodic, or
-        dpdata reads other numbers.
+        If an array is missing, has another number of frames, the system is not periodic, of
+        mixed type, or dpdata reads other numbers.
     TypeMapError
-        If ``type_map.raw`` is missing or too short: bare indices mean nothing.
+        If ``type.raw`` is no list of indices, or ``type_map.raw`` is missing or too short:
+        bare indices mean nothing.
     """
     if not (path / "type.raw").is_file():
         raise DataError(f"{path}: no type.raw, so this is no DeePMD npy system.")
-    types = np.loadtxt(path / "type.raw", dtype=int, ndmin=1)
+    words = (path / "type.raw").read_text().split()
+    if not words or not all(word.isdecimal() for word in words):
+        raise TypeMapError(f"{path}/type.raw: expected one index of type_map.raw for each atom.")
+    types = np.array([int(word) for word in words])
     if not (path / "type_map.raw").is_file():
         raise TypeMapError(
             f"{path}: no type_map.raw, so indices 0..{types.max()} of type.raw stand for unknown "
             "elements. Write one symbol per line, in order."
         )
     names = (path / "type_map.raw").read_text().split()
-    if types.max() >= len(names) or types.min() < 0:
+    if types.max() >= len(names):
         raise TypeMapError(
             f"{path}/type.raw: index {types.max()}, but type_map.raw has {len(names)} elements."
         )
     if (path / "nopbc").exists():
         raise DataError(f"{path}: marked nopbc; only periodic systems can be ingested.")
     parts = sorted(path.glob("set.*"))
+    if any((part / "real_atom_types.npy").is_file() for part in parts):
+        raise DataError(
+            f"{path}: of mixed type (real_atom_types.npy), where type.raw does not name the "
+            "elements. Write it as deepmd/npy with dpdata, a folder for each composition."
+        )
     total, with_virial = 0, 0
     for part in parts:
         sizes = {"coord": 3 * len(types), "force": 3 * len(types), "energy": 1, "box": 9}

@@ -125,6 +125,16 @@ def _labelled(images: Iterator[ase.Atoms], path: Path) -> Iterator[ase.Atoms]:
                 f"{path}: frame {number} has no {' and no '.join(missing) or 'periodic cell'}. "
                 "Expected `energy` and `Lattice` in the comment line and a column `forces`."
             )
+        if not atoms.pbc.all():
+            raise DataError(
+                f"{path}: frame {number} is not periodic along every cell vector (pbc). Only "
+                'periodic systems can be ingested; if the calculation was one, write pbc="T T T".'
+            )
+        if "stress" not in results and (key := {"virial", "virials"} & atoms.info.keys()):
+            raise DataError(
+                f"{path}: frame {number} has `{key.pop()}`, which dpdata takes for labels and ASE "
+                "does not. Write `stress` = -virial / volume in eV/Å^3 (tension positive) instead."
+            )
         yield atoms
 
 

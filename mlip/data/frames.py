@@ -118,6 +118,11 @@ def checked(frames: Frames, where: Path) -> Frames:
     """
     count, atoms = len(frames.energies), len(frames.symbols)
     if count == 0:
+        if frames.unconverged:
+            raise DataError(
+                f"{where}: none of {frames.unconverged} frames converged. Label again with more "
+                "electronic steps."
+            )
         raise DataError(f"{where}: no labelled frames. Check that the run finished a step.")
     if atoms == 0:
         raise DataError(f"{where}: no atoms.")

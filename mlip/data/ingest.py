@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mlip.data.certificate import certificate_json, certify
+from mlip.data.certificate import certificate_json, certify, unconverged_frames
 from mlip.data.certificate_figures import certificate_figures
 from mlip.data.certificate_page import certificate_markdown
 from mlip.data.check import Certificate
@@ -86,7 +86,8 @@ def ingest(
             return workspace.manifest
         for name in (*SPLITS, "figures"):
             # Leftovers of an interrupted attempt.
-            shutil.rmtree(out / name, ignore_errors=True)
+            if (out / name).exists():
+                shutil.rmtree(out / name)
         outputs = [file for part in parts for file in _write_part(part, recipe, out)]
         write_text(out / "frames.csv", _frames_table(parts))
         write_json(out / "certificate.json", certificate_json(certificate))
@@ -155,7 +156,8 @@ def read_systems(recipe: IngestRecipe, source: Path) -> list[System]:
                     f"has {len(frames)}, counted from 0."
                 )
             kept = select(frames, slice(start, stop, entry.stride))
-            systems.append(System(name, entry, _ordered(kept, recipe.type_map, name)))
+            ordered = _ordered(kept, recipe.type_map, name)
+            systems.append(System(name, entry, ordered, read=len(frames)))
     names = [system.name for system in systems]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise DataError(f"systems share a name: {', '.join(sorted(repeated))}. Rename the sources.")
@@ -237,7 +239,7 @@ def _summary(systems: list[System], parts: list[Part], certificate: Certificate)
         "systems": len(systems),
         **{f"{split}_frames": count for split, count in counts.items()},
         "purged_frames": sum(len(s.frames) for s in systems) - used,
-        "unconverged_frames_dropped": sum(s.frames.unconverged or 0 for s in systems),
+        "unconverged_frames_dropped": unconverged_frames(systems)[0],
         "systems_with_virial": sum(s.frames.virials is not None for s in systems),
         "lowest_energy_ev_per_atom": float(per_atom.min()),
         "highest_energy_ev_per_atom": float(per_atom.max()),

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlip.data.check import Check
+from mlip.data.check import SHOWN, Check
 from mlip.data.frames import FloatArray, Frames
-from mlip.data.split import System
+from mlip.data.split import System, frame_label
 from mlip.data.thresholds import limit
 from mlip.errors import UnitError
 
@@ -46,12 +46,9 @@ def net_force(systems: list[System]) -> Check:
     for system in systems:
         forces = system.frames.forces
         size = np.linalg.norm(forces.sum(axis=1), axis=1) / np.sqrt(forces.shape[1])
-        bad += [
-            f"{system.name}:{system.frames.steps[k]}"
-            for k in np.flatnonzero(size > limit("net_force_warn"))
-        ]
+        bad += [frame_label(system, int(k)) for k in np.flatnonzero(size > limit("net_force_warn"))]
         if size.max() >= worst:
-            worst, label = float(size.max()), f"{system.name}:{system.frames.steps[size.argmax()]}"
+            worst, label = float(size.max()), frame_label(system, int(size.argmax()))
     failed = worst > limit("net_force_fail")
     unit = "eV/Å per sqrt(atoms)"
     if failed or bad:
@@ -65,7 +62,7 @@ def net_force(systems: list[System]) -> Check:
             unit,
             limit("net_force_fail" if failed else "net_force_warn"),
             "fail" if failed else "warn",
-            tuple(bad[:10]),
+            tuple(bad[:SHOWN]),
             text,
         )
     return Check(
@@ -87,7 +84,7 @@ def largest_force(systems: list[System]) -> Check:
         "eV/Å",
         limit("largest_force_warn"),
         "warn" if over else "pass",
-        (f"{systems[worst].name}:{systems[worst].frames.steps[frame]}",),
+        (frame_label(systems[worst], frame),),
         f"component rms {min(rms):.2f} to {max(rms):.2f} eV/Å by system"
         + ("; few such frames dominate the loss: consider removing them" if over else ""),
     )
@@ -107,7 +104,7 @@ def energy_range(systems: list[System]) -> Check:
         "eV/atom",
         limit("energy_range_warn"),
         "warn" if over else "pass",
-        (f"{systems[worst].name}:{frames.steps[outlier]}",),
+        (frame_label(systems[worst], outlier),),
         "largest spread within one system"
         + ("; look at the frame farthest from the mean" if over else ""),
     )

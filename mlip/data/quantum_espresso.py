@@ -103,13 +103,24 @@ def read_pw(path: Path, timestep_fs: float | None = None) -> list[Frames]:
         virials=read.virials,
         steps=numbers,
         times_ps=times,
-        files=(path,),
+        files=pw_files(path),
         level=pw_level("".join(head)),
         virial_origin="" if read.virials is None else ORIGIN,
         unconverged=record.unconverged,
         notes=tuple(notes),
     )
     return [frames]
+
+
+def pw_files(path: Path) -> tuple[Path, ...]:
+    """Return the output and, if it lies beside it, the input that is compared."""
+    given = _input(path)
+    return (path, given) if given else (path,)
+
+
+def _input(path: Path) -> Path | None:
+    stem = Path(plain_name(path)).stem
+    return next((f for name in (".in", ".pwi") if (f := beside(path, stem + name))), None)
 
 
 def _configurations(lines: Iterable[str]) -> Iterator[list[str]]:
@@ -199,8 +210,7 @@ def _same(found: np.ndarray, printed: list[float], allowed: float, what: str, pa
 
 def _compared_with_dpdata(read: Reading, path: Path) -> str:
     checked = "energies, forces and pressures agree with the sums printed by pw.x"
-    stem = Path(plain_name(path)).stem
-    given = next((f for name in (".in", ".pwi") if (f := beside(path, stem + name))), None)
+    given = _input(path)
     if given is None or len(read) != 1:
         return checked
     with unpacked([given, path], path.parent) as folder:

@@ -12,7 +12,7 @@ from mlip.data.cp2k_log import log_files, read_cp2k_log
 from mlip.data.deepmd_npy import npy_files, read_deepmd
 from mlip.data.extxyz import read_extxyz
 from mlip.data.frames import Frames
-from mlip.data.quantum_espresso import read_pw
+from mlip.data.quantum_espresso import pw_files, read_pw
 from mlip.data.quantum_espresso_cp import cp_files, read_cp
 from mlip.data.sources import expand, search
 from mlip.data.vasp_outcar import read_outcar
@@ -74,7 +74,11 @@ FORMATS: dict[str, Format] = {
         ("*.out", "*.log", "cp2k_output"),
     ),
     "qe-pw": Format(
-        read_pw, "qe/pw/scf for one SCF with its input", "espresso-out", _itself, ("*.out", "*.pwo")
+        read_pw,
+        "qe/pw/scf for one SCF with its input",
+        "espresso-out",
+        pw_files,
+        ("*.out", "*.pwo"),
     ),
     "qe-cp": Format(
         read_cp, "qe/cp/traj", "none", lambda path: tuple(cp_files(path).values()), ("*.pos",)

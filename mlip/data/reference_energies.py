@@ -88,7 +88,8 @@ def energy_zero(systems: list[System], fitted: ReferenceEnergies) -> Check:
     Three comparisons, each with the limit `energy_zero_fail`: systems of one composition
     with each other; all systems with one energy per element, if there are more
     compositions than they determine; all systems with the tables of known zeros, which
-    also decides where compositions differ and are few.
+    also decides where compositions differ and are few. A system beside the one known zero
+    that is met is of it if the energies per element of the others predict its energy.
 
     Parameters
     ----------
@@ -112,6 +113,8 @@ def energy_zero(systems: list[System], fitted: ReferenceEnergies) -> Check:
     for system, zero in zip(fitted.systems, fitted.zeros, strict=True):
         groups[zero].append(system)
     groups.pop(UNKNOWN, None)
+    if len(groups) == 2 and ANOTHER in groups and _of_one_zero(systems, groups):
+        groups.pop(ANOTHER)
     if len(groups) > 1:
         decided = True
         parted = "; ".join(f"{zero}: {_listed(members)}" for zero, members in groups.items())
@@ -200,12 +203,38 @@ def _known_zero(shares: dict[str, float], energy: float) -> str:
     return UNKNOWN if None in expected.values() else ANOTHER
 
 
+def _of_one_zero(systems: list[System], groups: dict[str, list[str]]) -> bool:
+    """Return whether the energies per element of the known group predict those of the other.
+
+    Pseudopotentials of other codes may be as near to a known zero as the limit itself, with
+    one element on this side of it and one on that.
+    """
+    _, shares, energies = _means(systems)
+    other = np.array([system.name in groups[ANOTHER] for system in systems])
+    known = np.array([any(s.name in names for names in groups.values()) for s in systems]) & ~other
+    inverse = np.linalg.pinv(shares[known], rcond=1e-6)
+    within = np.abs(shares[other] @ (inverse @ shares[known]) - shares[other]).max() < 1e-6
+    off = energies[other] - shares[other] @ (inverse @ energies[known])
+    return bool(within and np.abs(off).max() <= limit("energy_zero_fail"))
+
+
 def _apart(systems: list[System], groups: dict[str, list[str]]) -> float:
-    """Return how far the means of the energies per atom of the groups are apart, eV/atom."""
-    _, _, energies = _means(systems)
-    mean = {system.name: float(energy) for system, energy in zip(systems, energies, strict=True)}
-    means = [np.mean([mean[name] for name in members]) for members in groups.values()]
-    return float(max(means) - min(means))
+    """Return how far the groups are apart, eV/atom.
+
+    Measured from the table of a known zero that is met, so that compositions do not matter.
+    """
+    elements, shares, energies = _means(systems)
+    widest = 0.0
+    for known in groups.keys() - {ANOTHER}:
+        offsets = defaultdict(list)
+        for system, share, energy in zip(systems, shares, energies, strict=True):
+            table = _table_energy(dict(zip(elements, share, strict=True)), KNOWN_ZEROS[known])
+            zero = next((zero for zero, names in groups.items() if system.name in names), None)
+            if table is not None and zero is not None:
+                offsets[zero].append(float(energy) - table)
+        means = [float(np.mean(own)) for own in offsets.values()]
+        widest = max(widest, max(means) - min(means))
+    return widest
 
 
 def _listed(names: list[str]) -> str:

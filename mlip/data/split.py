@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -14,11 +16,21 @@ SPLITS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class System:
-    """Frames of one trajectory under the name they get in the set."""
+    """Frames of one trajectory under the name they get in the set.
+
+    Attributes
+    ----------
+    name : str
+    source : Source
+    frames : Frames
+    read : int or None
+        Converged frames of the trajectory before slice and stride; None if these are all.
+    """
 
     name: str
     source: Source
     frames: Frames
+    read: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,9 +67,9 @@ def split_systems(systems: list[System], settings: SplitSettings) -> list[Part]:
 
     A source with an explicit side goes there whole. A long run is cut along its time into
     train, valid and test, `purge_ps` apart; the last frame is always test. A run that is
-    short, or has no time axis, goes to train; if nothing would be tested then, and there
-    are two such runs or more, the one whose share comes nearest to `test_fraction` goes to
-    test, and of three or more one goes to valid in the same way.
+    short, has no time axis, or would have no training frame beside the gaps, goes to train;
+    if nothing would be tested then, and something else is left to train on, the one whose
+    share comes nearest to `test_fraction` goes to test, and one to valid in the same way.
 
     Parameters
     ----------
@@ -78,8 +90,10 @@ def split_systems(systems: list[System], settings: SplitSettings) -> list[Part]:
             parts.append(Part(system, system.source.split, everything))
         elif time is None or time < settings.whole_run_below_ps:
             whole.append(system)
+        elif len((blocks := _blocks(system, settings))[-1].index):
+            parts += blocks
         else:
-            parts += _blocks(system, settings)
+            whole.append(system)
     total = sum(len(system.frames) for system in systems)
     for split, share in (("test", settings.test_fraction), ("valid", settings.valid_fraction)):
         lacking = share > 0 and not any(part.split == split for part in parts)
@@ -98,6 +112,7 @@ def split_systems(systems: list[System], settings: SplitSettings) -> list[Part]:
 
 
 def _blocks(system: System, settings: SplitSettings) -> list[Part]:
+    """Return the blocks of a run from its end to its beginning, training last."""
     times = system.frames.times_ps
     assert times is not None  # the caller measured the duration
     shares = [
@@ -121,15 +136,28 @@ def _blocks(system: System, settings: SplitSettings) -> list[Part]:
     return parts
 
 
-def smallest_gap_ps(parts: list[Part]) -> float | None:
-    """Return the smallest time between frames of one trajectory on different sides, ps.
+def trajectory(system: System) -> tuple[object, ...]:
+    """Return what tells trajectories apart: two sources may be slices of one."""
+    return (system.frames.files or system.name, system.frames.symbols)
 
-    None if no trajectory with a time axis is on two sides.
+
+def gaps_ps(parts: list[Part]) -> list[float | None]:
+    """Return the smallest time between sides of each trajectory that is on two of them, ps.
+
+    None where it has no time axis.
     """
-    gaps = []
-    for one in parts:
-        for other in parts:
-            times = one.system.frames.times_ps
-            if one.system is other.system and one.split < other.split and times is not None:
-                gaps.append(np.abs(times[one.index][:, None] - times[other.index]).min())
-    return float(min(gaps)) if gaps else None
+    groups: dict[tuple[object, ...], list[Part]] = defaultdict(list)
+    for part in parts:
+        groups[trajectory(part.system)].append(part)
+    gaps: list[float | None] = []
+    for group in groups.values():
+        for one, other in combinations(group, 2):
+            if one.split == other.split:
+                continue
+            first, second = one.system.frames.times_ps, other.system.frames.times_ps
+            if first is None or second is None:
+                gaps.append(None)
+            else:
+                apart = np.abs(first[one.index][:, None] - second[other.index])
+                gaps.append(float(apart.min()))
+    return gaps

@@ -29,6 +29,7 @@ def outcar_level(text: str) -> dict[str, str]:
         "smearing": _smearing(found(r"ISMEAR =\s*(-?\d+)"), found(r"SIGMA\s*=\s*([\d.E+-]+)")),
         "functional": found(r"\n\s*GGA\s*=\s*(\S+)", "--"),
         "dispersion": found(r"\bIVDW\s*=\s*(\S+)", "none"),
+        "spin_polarised": _spin(found(r"\bISPIN\s*=\s*(\d)")),
     }
     if level["dispersion"] in {"none", "0"} and re.search(r"\bEdisp\b|vdW correction", text):
         level["dispersion"] = "present, kind not printed"
@@ -56,6 +57,7 @@ def xml_level(root: ElementTree.Element) -> dict[str, str]:
         "smearing": _smearing(settings.get("ISMEAR", ""), settings.get("SIGMA", "")),
         "functional": settings.get("GGA", "--"),
         "dispersion": settings.get("IVDW", "none"),
+        "spin_polarised": _spin(settings.get("ISPIN", "")),
     }
     switches = {
         "metagga": settings.get("METAGGA", ""),
@@ -81,6 +83,10 @@ def number(text: str) -> str:
 
 def _smearing(method: str, width_ev: str) -> str:
     return f"ISMEAR {method} {number(width_ev)} eV" if method else ""
+
+
+def _spin(ispin: str) -> str:
+    return str(ispin == "2") if ispin else ""
 
 
 def _named(level: dict[str, str]) -> dict[str, str]:

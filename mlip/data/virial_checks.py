@@ -210,7 +210,9 @@ def _unit_message(system: System, pressure: float, length: float | None) -> str:
         "a virial over 1602": 0.1 / EV_PER_ANGSTROM3_GPA,
     }
     guess = ""
-    if length is not None and length > 0:
+    if frames.virials is not None and not frames.virials.any():
+        guess = " All are zero: leave out virials that were not calculated."
+    elif length is not None and length > 0:
         name = min(factors, key=lambda key: abs(np.log(length / factors[key])))
         guess = f" It looks like {name}."
     shown = "not decidable" if length is None else f"{length:.3g} Å"

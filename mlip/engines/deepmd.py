@@ -23,7 +23,7 @@ FAILURES: tuple[tuple[str, str], ...] = (
     (r"CUDA out of memory", "The GPU memory is too small: a smaller batch or network is needed."),
     (r"No space left on device", "The disk is full: free some space, then type it again."),
     (
-        r"undefined symbol|c10::",
+        r"undefined symbol",
         "Torch is not the one deepmd-kit was built against: make install.",
     ),
     (r"MemoryError|Killed", "The machine ran out of memory."),
@@ -40,7 +40,7 @@ def explain(tail: str) -> str:
     for pattern, meaning in FAILURES:
         if re.search(pattern, tail):
             return meaning
-    errors = [line for line in tail.splitlines() if re.match(r"\w*(Error|Exception)\b", line)]
+    errors = [line for line in tail.splitlines() if re.match(r"[\w.]*(Error|Exception)\b", line)]
     return errors[-1] if errors else ""
 
 

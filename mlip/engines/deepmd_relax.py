@@ -120,24 +120,30 @@ def results(atoms: Atoms) -> tuple[float, NDArray[np.float64], NDArray[np.float6
 def perform(kind: str, frames: list[Atoms], calculator: Calculator, request: Any) -> dict[str, Any]:
     """Do one task and return the arrays of its output."""
     limits = {"force": request["force_ev_per_angstrom"], "steps": request["maximum_steps"]}
+    if kind == "static":
+        return _arrays([(frame, True) for frame in frames], calculator)
+    # An engine that cannot even begin (no memory, unknown element) is no fault of the potential.
+    frames[0].calc = calculator
+    frames[0].get_potential_energy()
     ended: list[tuple[Atoms, bool]] = []
-    if kind == "band":
-        band, converged = relax_band(frames, calculator, **limits)
-        ended = [(image, converged) for image in band]
-    for number, frame in enumerate(frames if kind != "band" else []):
-        if kind == "static":
-            frame.calc = calculator
-            ended.append((frame, True))
-            continue
+    for number, group in enumerate([frames] if kind == "band" else [[frame] for frame in frames]):
         try:
-            ended.append(relax(frame, calculator, with_cell=kind == "cell", **limits))
+            if kind == "band":
+                band, converged = relax_band(group, calculator, **limits)
+                ended += [(image, converged) for image in band]
+            else:
+                ended.append(relax(group[0], calculator, with_cell=kind == "cell", **limits))
         # A potential that fails makes ASE and spglib stumble in many ways; the others go on.
         except Exception as error:
-            print(f"frame {number}: relaxation broke down: {error}", flush=True)
-            broken = frame.copy()
-            broken.positions[:] = np.nan
-            ended.append((broken, False))
+            print(f"{kind} {number}: relaxation broke down: {error}", flush=True)
+            ended += [(_broken(frame), False) for frame in group]
     return _arrays(ended, calculator)
+
+
+def _broken(frame: Atoms) -> Atoms:
+    broken = frame.copy()
+    broken.positions[:] = np.nan
+    return broken
 
 
 def _arrays(ended: list[tuple[Atoms, bool]], calculator: Calculator) -> dict[str, Any]:

@@ -36,41 +36,49 @@ class _Cutoff(Recipe):
         return self
 
 
-class SeE2A(_Cutoff):
-    """Two-body embedding, smooth edition (doi:10.48550/arXiv.1805.09003): for production.
+class _Embedding(_Cutoff):
+    """The embedding net of a neighbour.
 
     Attributes
     ----------
     embedding_neurons : tuple of int
         Layers of the embedding net.
     axis_neurons : int
-        Columns of the embedding matrix that make the descriptor.
+        Columns of the embedding matrix that make the descriptor; it has as many as the last
+        layer has neurons.
     """
 
-    type: Literal["se_e2_a"] = "se_e2_a"
-    embedding_neurons: tuple[Positive, ...] = (25, 50, 100)
+    embedding_neurons: Annotated[tuple[Positive, ...], Field(min_length=1)] = (25, 50, 100)
     axis_neurons: int = Field(default=16, gt=0)
+
+    @model_validator(mode="after")
+    def _axis_inside_embedding(self) -> _Embedding:
+        if self.axis_neurons > self.embedding_neurons[-1]:
+            raise ValueError(
+                f"axis_neurons: found {self.axis_neurons}, expected at most "
+                f"{self.embedding_neurons[-1]}, the last of embedding_neurons"
+            )
+        return self
+
+
+class SeE2A(_Embedding):
+    """Two-body embedding, smooth edition (doi:10.48550/arXiv.1805.09003): for production."""
+
+    type: Literal["se_e2_a"] = "se_e2_a"
 
     def size(self) -> str:
         """Return the size of the network in a few characters."""
         return "-".join(map(str, self.embedding_neurons))
 
 
-class SeAtten(_Cutoff):
+class SeAtten(_Embedding):
     """Two-body embedding that knows the elements by vectors: DPA-1 without attention layers.
 
     It can be compressed as `SeE2A`, and unlike it has a form with short-range repulsion
     (doi:10.1038/s41524-024-01278-7).
-
-    Attributes
-    ----------
-    embedding_neurons, axis_neurons
-        As in `SeE2A`.
     """
 
     type: Literal["se_atten"]
-    embedding_neurons: tuple[Positive, ...] = (25, 50, 100)
-    axis_neurons: int = Field(default=16, gt=0)
 
     def size(self) -> str:
         """Return the size of the network in a few characters."""

@@ -134,7 +134,8 @@ class StabilityRun(Recipe):
     timestep_fs
         Time step.
     intact_units
-        Whether each anion must still be the one that it was (crystals, up to 700 K).
+        Whether each atom must end in an anion of the kind that it started in (crystals, up to
+        700 K).
     """
 
     name: RunName

@@ -50,7 +50,8 @@ class Source(Recipe):
     weight : float
         How often a frame of the source is drawn in training relative to others.
     timestep_fs : float, optional
-        Time between stored frames, fs, for formats that carry none. Without a time axis a
+        Time between two steps of the run, fs, where its files do not say (of extxyz and
+        deepmd-npy, which number no steps, between two frames). Without a time axis a
         trajectory goes whole to one side, since no purge gap can be measured.
     split : {'auto', 'train', 'valid', 'test'}
         Side of the split; auto cuts long runs into blocks (see `SplitSettings`).

@@ -113,7 +113,8 @@ class PhysicsSettings(Recipe):
     volume_strains : list of float
         Relative changes of the volume of the potential's own equation of state.
     elastic_strains : list of float
-        Of each of the six components, both signs are taken.
+        Of each of the six components, both signs are taken; 0.001 to 0.03. Cells strained by
+        less count as unstrained when the symmetry is looked for, which relaxations then impose.
     displacement_angstrom : float
         Of an atom for phonons.
     relaxation : Relaxation
@@ -142,8 +143,8 @@ class PhysicsSettings(Recipe):
     @field_validator("elastic_strains")
     @classmethod
     def _small_strains(cls, strains: tuple[float, ...]) -> tuple[float, ...]:
-        if not strains or min(strains) <= 0 or max(strains) > 0.03:
-            raise ValueError("expected positive strains up to 0.03")
+        if not strains or min(strains) < 0.001 or max(strains) > 0.03:
+            raise ValueError("expected strains from 0.001 to 0.03")
         return strains
 
     @model_validator(mode="after")

@@ -69,7 +69,7 @@ def with_preset(given: dict[str, Any]) -> dict[str, Any]:
     name = given.get("preset")
     if name is None:
         return given
-    if name not in presets():
+    if not isinstance(name, str) or name not in presets():
         raise ValueError(f"preset: found {name!r}, expected one of {', '.join(presets())}")
     base = dict(presets()[name].settings)
     if given.get("budget_hours") is not None:

@@ -17,15 +17,31 @@ DECAY_LEVELS = 100
 class LossPrefactors(Recipe):
     """Weights of energy, force and virial in the loss, at the first and the last step.
 
-    The schedule follows the learning rate; forces lead, energies and virials end.
+    The schedule follows the learning rate; forces lead, energies and virials end. Zero at both
+    ends leaves energies or virials out; zero at one end alone is refused, since DeePMD-kit then
+    leaves them out from the first step to the last.
     """
 
     energy_start: float = Field(default=0.02, ge=0.0)
     energy_end: float = Field(default=1.0, ge=0.0)
-    force_start: float = Field(default=1000.0, ge=0.0)
-    force_end: float = Field(default=1.0, ge=0.0)
+    force_start: float = Field(default=1000.0, gt=0.0)
+    force_end: float = Field(default=1.0, gt=0.0)
     virial_start: float = Field(default=0.02, ge=0.0)
     virial_end: float = Field(default=1.0, ge=0.0)
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> LossPrefactors:
+        for name, start, end in (
+            ("energy", self.energy_start, self.energy_end),
+            ("virial", self.virial_start, self.virial_end),
+        ):
+            if (start == 0.0) != (end == 0.0):
+                raise ValueError(
+                    f"{name}_start and {name}_end: found {start:g} and {end:g}; with zero at one "
+                    f"end DeePMD-kit ignores the {name} throughout. Give a small number instead, "
+                    "or zero at both ends"
+                )
+        return self
 
 
 class LearningRate(Recipe):
@@ -103,6 +119,8 @@ class TrainSettings(Recipe):
     loss : LossPrefactors
     checkpoint_every_steps : int
         How much a kill can cost.
+    report_every_steps : int
+        How often the errors of a batch are written to ``lcurve.out``.
     compress : bool
         Tabulate the embedding nets: several times faster MD at 1e-4 eV/Å. By default where
         the descriptor can be compressed; dpa3 cannot.

@@ -46,7 +46,8 @@ class ValidateRecipe(Recipe):
         Frames that count as unseen: ``test``. ``valid`` only if it took no part in
         choosing the model.
     train_frames_per_system
-        Training frames evaluated beside them, evenly spaced, to show over-fitting; 0 for none.
+        Training frames evaluated beside them, evenly spaced, to show over-fitting, if the model
+        was trained on this set; 0 for none.
     parity_frames
         Frames of one system on which all engines must agree, the largest forces first.
     speed_atoms

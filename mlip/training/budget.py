@@ -107,6 +107,8 @@ def steps_for_budget(
     if failed := [outcome.failure for outcome in outcomes if not outcome.ok]:
         raise EngineError(failed[0])
     seconds = max(seconds_per_step(job.log) for job in jobs)
+    for job in jobs:
+        shutil.rmtree(job.directory)
     steps = int(budget_hours * 3600.0 / plan.waves / seconds)
     if steps < PROBE_STEPS:
         raise RecipeError(
@@ -124,7 +126,5 @@ def steps_for_budget(
             "waves": plan.waves,
         },
     )
-    for job in jobs:
-        shutil.rmtree(job.directory)
     tell(f"{steps} steps a member ({1000 * seconds:.0f} ms each).")
     return steps

@@ -13,7 +13,7 @@ from mlip.execution.local import available_cores, visible_gpus
 from mlip.execution.progress import tell
 from mlip.execution.speed import forecast, remember_speed
 from mlip.files import read_json, write_json
-from mlip.manifest import Manifest
+from mlip.manifest import Manifest, missing_outputs
 from mlip.recipes.base import resolve
 from mlip.recipes.presets import presets
 from mlip.recipes.train import TrainRecipe
@@ -73,12 +73,7 @@ def train(
         If a member failed; the others are kept.
     """
     out = out.resolve()  # jobs run in directories of their own
-    data = resolve(recipe.data, source)
-    elements = check_set(data, accept_certificate=accept_certificate)
-    start = None
-    if recipe.start_from is not None:
-        start = read_starting_point(resolve(recipe.start_from, source), elements)
-        require_same_network(start, recipe, elements)
+    data, elements, start = _material(recipe, source, accept_certificate)
     seeds = {f"member_{n}": recipe.seed + n for n in range(recipe.committee_size)}
     accepted = ["accept-certificate"] if accept_certificate else []
     with open_workspace(
@@ -93,11 +88,15 @@ def train(
     ) as work:
         if work.finished:
             return work.manifest
+        for name in missing_outputs(out, work.manifest):
+            # Torn since: what is there would pass for finished.
+            (out / name).unlink(missing_ok=True)
         write_json(out / "type_map.json", elements)
         systems = split_systems(data, "train")
-        room = neighbour_room(recipe, data, systems, elements)
+        most = most_in_data(recipe, data, systems, elements)
+        room = neighbour_room(recipe, most)
         if start is not None:
-            require_room_of(start, most_in_data(recipe, data, systems, elements), elements)
+            require_room_of(start, most, elements)
         plan = layout(recipe.committee_size, available_cores(), len(visible_gpus()))
         content = _inputs(recipe, data, out, elements, room, start)
         recipe = _with_steps(recipe, out, plan, content, work.token)
@@ -128,8 +127,7 @@ def train(
 
 def plan_train(recipe: TrainRecipe, source: Path, out: Path) -> list[str]:
     """Return what `train` would do, without doing it."""
-    data = resolve(recipe.data, source)
-    elements = check_set(data, accept_certificate=True)
+    data, elements, start = _material(recipe, source, accept_certificate=True)
     systems = split_systems(data, "train")
     plan = layout(recipe.committee_size, available_cores(), len(visible_gpus()))
     where = f"{len(visible_gpus())} GPU(s)" if visible_gpus() else f"{available_cores()} cores"
@@ -150,8 +148,8 @@ def plan_train(recipe: TrainRecipe, source: Path, out: Path) -> list[str]:
     if recipe.preset is not None:
         preset = presets()[recipe.preset]
         lines.insert(1, f"preset {recipe.preset}: {preset.measured.in_words()}")
-    if recipe.start_from is not None:
-        lines.insert(1, f"start  from the weights of {resolve(recipe.start_from, source)}")
+    if start is not None:
+        lines.insert(1, f"start  from the weights of {start.directory}")
     return lines
 
 
@@ -160,6 +158,19 @@ def speed_kind(recipe: TrainRecipe) -> str:
     nets = f"{recipe.descriptor.size()}-{'-'.join(map(str, recipe.fitting_neurons))}"
     device = "gpu" if visible_gpus() else "cpu"
     return f"train steps, {nets}, cutoff {recipe.descriptor.cutoff_angstrom:g}, {device}"
+
+
+def _material(
+    recipe: TrainRecipe, source: Path, accept_certificate: bool
+) -> tuple[Path, list[str], StartingPoint | None]:
+    """Return the set, its elements and the weights to start from, all checked."""
+    data = resolve(recipe.data, source)
+    elements = check_set(data, accept_certificate=accept_certificate)
+    if recipe.start_from is None:
+        return data, elements, None
+    start = read_starting_point(resolve(recipe.start_from, source), elements)
+    require_same_network(start, recipe, elements)
+    return data, elements, start
 
 
 def _settings(recipe: TrainRecipe) -> dict[str, Any]:

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlip.engines.deepmd import Prediction, predict_job, read_prediction
-from mlip.errors import DataError
+from mlip.engines.deepmd_statics import write_task_frames
 from mlip.execution.local import run_job
-from mlip.files import replacing
 from mlip.training.sets import frame_rows, split_systems
 
 ALL = "all"
@@ -50,7 +49,8 @@ class ForceError:
         'all' for no distinction.
     test_frames : int
     rmse, low, high : float
-        In meV/Å, with the 95 % interval of a bootstrap over frames.
+        In meV/Å, with the 95 % interval of a bootstrap over frames; NaN for a single frame,
+        which says nothing of its spread.
     """
 
     phase: str
@@ -71,7 +71,7 @@ def frame_sums(
     models : sequence of Path
         Frozen members.
     data : Path
-        Set directory.
+        Set directory with test frames.
     elements : sequence of str
         Type map.
     folder : Path
@@ -82,17 +82,11 @@ def frame_sums(
     Raises
     ------
     DataError
-        If the set has no test frames.
+        If ``frames.csv`` cannot be read.
     EngineError
         If the evaluation fails.
     """
     systems = split_systems(data, "test")
-    if not systems:
-        raise DataError(
-            f"{data}/test: no test systems, and errors of a learning curve are those of test "
-            "frames. Give a source `split: test`."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
     tasks: list[Prediction] = []
     types, references = {}, {}
     for system in systems:
@@ -100,8 +94,7 @@ def frame_sums(
         coords, cells, references[system] = _frames(system, len(types[system]))
         frames = folder / f"{system.name}.npz"
         symbols = [elements[kind] for kind in types[system]]
-        with replacing(frames) as temporary, temporary.open("wb") as handle:
-            np.savez(handle, coords=coords, cells=cells, symbols=np.array(symbols))
+        write_task_frames(frames, symbols, coords, cells)
         for n, model in enumerate(models):
             tasks.append(Prediction(model, frames, folder / f"{system.name}.{n}.npz"))
     run_job(predict_job("test errors", folder, tasks), token)
@@ -132,7 +125,7 @@ def force_errors(sums: FrameSums, resamples: int, seed: int) -> list[ForceError]
     resamples : int
         Of the bootstrap over frames (Efron and Tibshirani, An Introduction to the Bootstrap,
         chapter 13: percentile interval). Frames of one trajectory are alike, so the interval is
-        the narrowest that can be.
+        too narrow; it does not hold the chance of the training either.
     seed : int
     """
     random = np.random.default_rng(seed)
@@ -154,7 +147,7 @@ def force_errors(sums: FrameSums, resamples: int, seed: int) -> list[ForceError]
             total = components[drawn].sum(axis=1)
             kept = total > 0.0  # a resample may hold no atom of the element
             resampled = 1000 * np.sqrt(squares[drawn].sum(axis=1)[kept] / total[kept])
-            low, high = np.percentile(resampled, PERCENTILES)
+            low, high = np.percentile(resampled, PERCENTILES) if len(rows) > 1 else (np.nan,) * 2
             rmse = 1000 * np.sqrt(squares[rows].sum() / components[rows].sum())
             errors.append(
                 ForceError(phase, species, len(rows), float(rmse), float(low), float(high))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from mlip.files import replacing
 from mlip.training.curve_errors import ALL, ForceError
 
@@ -46,10 +48,10 @@ def draw_curve(path: Path, points: Sequence[tuple[int, int, Sequence[ForceError]
                 for e in entry[2]
                 if (e.phase, e.species) == (phase, element)
             ]
-            values = [e.rmse for _, e in rows]
-            # A percentile interval of few frames may lie beside the value.
-            below = [max(0.0, e.rmse - e.low) for _, e in rows]
-            above = [max(0.0, e.high - e.rmse) for _, e in rows]
+            values = np.array([e.rmse for _, e in rows])
+            # A percentile interval of few frames may lie beside the value; NaN draws no bar.
+            below = np.maximum(0.0, values - [e.low for _, e in rows])
+            above = np.maximum(0.0, [e.high for _, e in rows] - values)
             panel.errorbar(
                 [count for count, _ in rows],
                 values,
@@ -74,7 +76,9 @@ def draw_curve(path: Path, points: Sequence[tuple[int, int, Sequence[ForceError]
         top.set_xlabel("atoms in training frames")
         panel.grid(alpha=0.3, which="both", linewidth=0.5)
         panel.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4)
-    panels[0].set_ylabel("force RMSE on test frames (meV/Å)")
+    panels[0].set_ylabel(
+        "force RMSE on test frames (meV/Å)\nbars: 95 %, as if frames were independent"
+    )
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150, format="png")
     plt.close(figure)

@@ -2,96 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from mlip.recipes.train import TrainSettings
 from mlip.training.network import NeighbourRoom, model_section
-
-# Room for melts and compressed frames beyond the training data: too small loses
-# neighbours without a word.
-NEIGHBOUR_MARGIN = 1.3
-# Every atom of condensed matter has a neighbour nearer than this.
-CLOSE_ANGSTROM = 4.0
-
-
-def maximum_neighbours(systems: list[Path], elements: list[str], cutoff: float) -> dict[str, int]:
-    """Return the most neighbours of each element that any atom of any frame has.
-
-    Parameters
-    ----------
-    systems : list of Path
-        DeePMD npy systems.
-    elements : list of str
-        The type map of the set.
-    cutoff : float
-        In Å.
-
-    Returns
-    -------
-    dict of str to int
-        By element of the neighbour.
-    """
-    import vesin  # imports torch where torch is installed: not for a call that does nothing
-
-    most = np.zeros(len(elements), dtype=int)
-    neighbours = vesin.NeighborList(cutoff=cutoff, full_list=True)
-    for system in systems:
-        types = np.loadtxt(system / "type.raw", dtype=int, ndmin=1)
-        for part in sorted(system.glob("set.*")):
-            coords = np.load(part / "coord.npy").astype(float)
-            boxes = np.load(part / "box.npy").astype(float)
-            for coord, box in zip(coords, boxes, strict=True):
-                first, second = neighbours.compute(
-                    points=coord.reshape(-1, 3),
-                    box=box.reshape(3, 3),
-                    periodic=True,
-                    quantities="ij",
-                )
-                counts = np.zeros((len(types), len(elements)), dtype=int)
-                np.add.at(counts, (first, types[second]), 1)
-                most = np.maximum(most, counts.max(axis=0))
-    return {element: int(count) for element, count in zip(elements, most, strict=True)}
-
-
-def smallest_distance(systems: list[Path]) -> float:
-    """Return the smallest distance between two atoms in any frame, in Å; inf if all are far."""
-    import vesin
-
-    neighbours = vesin.NeighborList(cutoff=CLOSE_ANGSTROM, full_list=False)
-    found = math.inf
-    for system in systems:
-        for part in sorted(system.glob("set.*")):
-            coords = np.load(part / "coord.npy").astype(float)
-            boxes = np.load(part / "box.npy").astype(float)
-            for coord, box in zip(coords, boxes, strict=True):
-                (distances,) = neighbours.compute(
-                    points=coord.reshape(-1, 3),
-                    box=box.reshape(3, 3),
-                    periodic=True,
-                    quantities="d",
-                )
-                found = min(found, float(distances.min(initial=math.inf)))
-    return found
-
-
-def neighbour_limits(most: dict[str, int]) -> dict[str, int]:
-    """Return `sel`: the counted maxima with a margin, rounded up to a multiple of four."""
-    return {
-        element: max(4, 4 * math.ceil(NEIGHBOUR_MARGIN * count / 4))
-        for element, count in most.items()
-    }
 
 
 def deepmd_input(
     recipe: TrainSettings,
     seed: int,
     elements: list[str],
-    limits: NeighbourRoom | dict[str, int],
+    room: NeighbourRoom,
     training: Sequence[str],
     validation: Sequence[str],
     *,
@@ -108,8 +30,7 @@ def deepmd_input(
         Of this member.
     elements : list of str
         Type map.
-    limits : NeighbourRoom or dict of str to int
-        Most neighbours per element (`sel`).
+    room : NeighbourRoom
     training, validation : sequence of str
         System directories; validation may be empty.
     probabilities : sequence of float, optional
@@ -125,7 +46,6 @@ def deepmd_input(
     """
     if recipe.steps is None:
         raise ValueError("the budget must have become a number of steps")
-    room = limits if isinstance(limits, NeighbourRoom) else NeighbourRoom(limits, limits)
     systems: dict[str, Any] = {
         "training_data": {
             "systems": list(training),

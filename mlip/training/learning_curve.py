@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,10 +80,7 @@ def learning_curve(
         See `train`.
     """
     out = out.resolve()
-    data = resolve(recipe.data, source)
-    elements = check_set(data, accept_certificate=accept_certificate)
-    if not split_systems(data, "test"):
-        raise DataError(f"{data}/test: no test systems to measure on. Give a source `split: test`.")
+    data, elements = _measurable(recipe, source, accept_certificate)
     settings = recipe.learning_curve
     with open_workspace(
         out,
@@ -113,8 +111,8 @@ def learning_curve(
                 members = read_model_directory(folder / "model").members
                 sums = frame_sums(members, data, elements, folder / "test", work.token)
                 errors = force_errors(sums, settings.resamples, recipe.seed)
-                write_json(folder / ERRORS, [vars(error) for error in errors])
-            found = tuple(ForceError(**row) for row in read_json(folder / ERRORS))
+                _write_errors(folder / ERRORS, errors)
+            found = _read_errors(folder / ERRORS)
             points.insert(0, Point(fraction, frames, atoms, found))
             models.append(folder / "model" / "manifest.json")
         write_text(out / TABLE, _table(points))
@@ -125,8 +123,7 @@ def learning_curve(
 
 def plan_learning_curve(recipe: TrainRecipe, source: Path, out: Path) -> list[str]:
     """Return what `learning_curve` would do, without doing it."""
-    data = resolve(recipe.data, source)
-    check_set(data, accept_certificate=True)
+    data, _ = _measurable(recipe, source, accept_certificate=True)
     settings = recipe.learning_curve
     lines = []
     for fraction in settings.fractions:
@@ -151,6 +148,17 @@ def amount(data: Path, fraction: float) -> tuple[int, int]:
     return sum(frames for frames, _ in chosen), sum(frames * atoms for frames, atoms in chosen)
 
 
+def _measurable(
+    recipe: TrainRecipe, source: Path, accept_certificate: bool
+) -> tuple[Path, list[str]]:
+    """Return the set and its elements; it can be trained on and has test frames."""
+    data = resolve(recipe.data, source)
+    elements = check_set(data, accept_certificate=accept_certificate)
+    if not split_systems(data, "test"):
+        raise DataError(f"{data}/test: no test systems to measure on. Give a source `split: test`.")
+    return data, elements
+
+
 def _part(recipe: TrainRecipe, source: Path, folder: Path, steps: int | None) -> TrainRecipe:
     """Return the recipe of one part; it lies in the folder of the part."""
     changes: dict[str, Any] = {
@@ -167,6 +175,22 @@ def _part(recipe: TrainRecipe, source: Path, folder: Path, steps: int | None) ->
     return recipe.model_copy(update=changes)
 
 
+def _write_errors(path: Path, errors: list[ForceError]) -> None:
+    """Write errors as JSON, which has no NaN: null."""
+    rows = [
+        {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in vars(error).items()}
+        for error in errors
+    ]
+    write_json(path, rows)
+
+
+def _read_errors(path: Path) -> tuple[ForceError, ...]:
+    rows = read_json(path)
+    return tuple(
+        ForceError(**{k: math.nan if v is None else v for k, v in row.items()}) for row in rows
+    )
+
+
 def _table(points: list[Point]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -176,7 +200,9 @@ def _table(points: list[Point]) -> str:
     )
     for p in points:
         for e in p.errors:
-            numbers = [f"{value:.3f}" for value in (e.rmse, e.low, e.high)]
+            numbers = [
+                f"{value:.3f}" if math.isfinite(value) else "" for value in (e.rmse, e.low, e.high)
+            ]
             row = [p.fraction, p.frames, p.atoms, e.phase, e.species, e.test_frames]
             writer.writerow([*row, *numbers])
     return text.getvalue()

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mlip.errors import DataError, RecipeError
+from mlip.execution.progress import tell
 from mlip.files import read_json
 from mlip.recipes.descriptors import Dpa3
 from mlip.recipes.train import TrainSettings
-from mlip.training.inputs import maximum_neighbours, neighbour_limits, smallest_distance
 from mlip.training.network import NeighbourRoom
 
 # Two cutoffs are the same within the rounding of a recipe.
 SAME_CUTOFF = 1e-9
+# Room for melts and compressed frames beyond the training data: too small loses
+# neighbours without a word.
+NEIGHBOUR_MARGIN = 1.3
+# Every atom of condensed matter has a neighbour nearer than this.
+CLOSE_ANGSTROM = 4.0
 
 
-def neighbour_room(
-    recipe: TrainSettings, data: Path, systems: list[Path], elements: list[str]
-) -> NeighbourRoom:
-    """Return the room for neighbours of a recipe on a set.
+def neighbour_room(recipe: TrainSettings, most: NeighbourRoom) -> NeighbourRoom:
+    """Return the room for neighbours of a recipe on data that have up to `most`.
 
     Raises
     ------
     RecipeError
         If `descriptor.maximum_neighbours` names other elements, or is too small for the data.
     """
-    most = most_in_data(recipe, data, systems, elements)
     given = recipe.descriptor.maximum_neighbours
     if given is not None:
         require_room(given, most.pairs, "descriptor.maximum_neighbours")
@@ -76,17 +81,24 @@ def most_neighbours(
 ) -> dict[str, int]:
     """Return the most neighbours of each element within `cutoff` (Å) in the training frames.
 
-    The certificate holds them on a grid of cutoffs (`neighbours`: cutoff in Å, element, most);
-    the next larger cutoff is used. Where it does not say, they are counted.
+    The certificate holds them on a grid of cutoffs (`neighbours`: cutoff in Å, element, most).
+    For a cutoff beside the grid they are counted.
     """
     table = read_json(data / "certificate.json").get("neighbours") or {}
-    grid = sorted((float(key), key) for key in table)
-    fitting = [key for value, key in grid if value >= cutoff - SAME_CUTOFF]
-    if not fitting:
-        return maximum_neighbours(systems, elements, cutoff)
-    row = table[fitting[0]]
-    # The certificate lists the elements that occur; the type map may know more.
-    return {element: int(row.get(element, 0)) for element in elements}
+    for key, row in table.items():
+        if abs(float(key) - cutoff) <= SAME_CUTOFF:
+            # The certificate lists the elements that occur; the type map may know more.
+            return {element: int(row.get(element, 0)) for element in elements}
+    tell(f"neighbours within {cutoff:g} Å are not in the certificate: counted in all frames.")
+    return maximum_neighbours(systems, elements, cutoff)
+
+
+def neighbour_limits(most: dict[str, int]) -> dict[str, int]:
+    """Return `sel`: the counted maxima with a margin, rounded up to a multiple of four."""
+    return {
+        element: max(4, 4 * math.ceil(NEIGHBOUR_MARGIN * count / 4))
+        for element, count in most.items()
+    }
 
 
 def closest_pair(data: Path, systems: list[Path]) -> float:
@@ -99,7 +111,8 @@ def closest_pair(data: Path, systems: list[Path]) -> float:
     DataError
         If no atom of any frame has a neighbour.
     """
-    found = _smallest(read_json(data / "certificate.json").get("smallest_distance_angstrom"))
+    table = read_json(data / "certificate.json").get("smallest_distance_angstrom") or {}
+    found = min(map(float, table.values()), default=math.inf)
     if not math.isfinite(found):
         found = smallest_distance(systems)
     if not math.isfinite(found):
@@ -107,8 +120,58 @@ def closest_pair(data: Path, systems: list[Path]) -> float:
     return found
 
 
-def _smallest(content: Any) -> float:
-    """Return the smallest number in a number or a mapping of numbers; inf if there is none."""
-    if isinstance(content, dict):
-        return min(map(_smallest, content.values()), default=math.inf)
-    return float(content) if isinstance(content, int | float) else math.inf
+def maximum_neighbours(systems: list[Path], elements: list[str], cutoff: float) -> dict[str, int]:
+    """Count the most neighbours of each element that any atom of any frame has.
+
+    Parameters
+    ----------
+    systems : list of Path
+        DeePMD npy systems.
+    elements : list of str
+        The type map of the set.
+    cutoff : float
+        In Å.
+
+    Returns
+    -------
+    dict of str to int
+        By element of the neighbour.
+    """
+    import vesin  # imports torch where torch is installed: not for a call that does nothing
+
+    most = np.zeros(len(elements), dtype=int)
+    neighbours = vesin.NeighborList(cutoff=cutoff, full_list=True)
+    for system in systems:
+        types = np.loadtxt(system / "type.raw", dtype=int, ndmin=1)
+        for coords, cell in _frames(system):
+            first, second = neighbours.compute(
+                points=coords, box=cell, periodic=True, quantities="ij"
+            )
+            counts = np.zeros((len(types), len(elements)), dtype=int)
+            np.add.at(counts, (first, types[second]), 1)
+            most = np.maximum(most, counts.max(axis=0))
+    return {element: int(count) for element, count in zip(elements, most, strict=True)}
+
+
+def smallest_distance(systems: list[Path]) -> float:
+    """Return the smallest distance between two atoms in any frame, in Å; inf if all are far."""
+    import vesin
+
+    neighbours = vesin.NeighborList(cutoff=CLOSE_ANGSTROM, full_list=False)
+    found = math.inf
+    for system in systems:
+        for coords, cell in _frames(system):
+            (distances,) = neighbours.compute(
+                points=coords, box=cell, periodic=True, quantities="d"
+            )
+            found = min(found, float(distances.min(initial=math.inf)))
+    return found
+
+
+def _frames(system: Path) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield positions (N, 3) and cell (3, 3) of every frame, in Å."""
+    for part in sorted(system.glob("set.*")):
+        coords = np.load(part / "coord.npy").astype(float)
+        boxes = np.load(part / "box.npy").astype(float)
+        for coord, box in zip(coords, boxes, strict=True):
+            yield coord.reshape(-1, 3), box.reshape(3, 3)

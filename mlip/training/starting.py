@@ -74,15 +74,17 @@ def require_same_network(start: StartingPoint, recipe: TrainRecipe, elements: li
             "descriptor.maximum_neighbours out."
         )
     nothing = dict.fromkeys(elements, 0)
-    wanted = model_section(recipe, recipe.seed, elements, NeighbourRoom(nothing, nothing))
+    section = model_section(recipe, recipe.seed, elements, NeighbourRoom(nothing, nothing))
+    # Without repulsion the section is silent of it; weights that were trained with it are not.
+    wanted = {"sw_rmin": None, "sw_rmax": None, **section}
     differences = network_differences(start.script, with_room_of(start, wanted))
     if differences:
         raise RecipeError(
             f"start_from: {start.directory} has another network than the recipe; in DeePMD-kit's "
             "names:\n"
             + "\n".join(f"  {line}" for line in differences)
-            + "\nMake the recipe's descriptor, fitting_neurons and precision those of its "
-            "manifest.json."
+            + "\nMake the recipe's descriptor, fitting_neurons, precision and "
+            "short_range_repulsion those of its manifest.json."
         )
 
 

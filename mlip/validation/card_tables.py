@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mlip.validation.dynamics.training_range import WITHIN_ANGSTROM
+
 COLUMNS = (
     ("frames", "frames", "{:d}"),
     ("energy_rmse_mev_per_atom", "E rmse (meV/atom)", "{:.2f}"),
@@ -96,7 +98,7 @@ def worst_table(errors: Mapping[str, Any]) -> list[str]:
         [
             [
                 f"{row['system']}, row {row['row']}",
-                f"{row['source'] or '?'} {_number(row['source_frame'], '{:d}')}",
+                f"{row['source']} {_number(row['source_frame'], '{:d}')}",
                 row["phase"],
                 _number(row["temperature_kelvin"], "{:.0f}"),
                 _number(row["force_rmse_mev_per_angstrom"], "{:.1f}"),
@@ -135,7 +137,8 @@ def range_lines(training: Mapping[str, Any]) -> list[str]:
         "",
         *table(["phase", "frames", "T (K)", "density (g/cm3)", "compositions"], rows),
         "",
-        f"Smallest distances in the training frames (Å): {distances or 'none below 3 Å'}.",
+        f"Smallest distances in the training frames (Å): "
+        f"{distances or f'none below {WITHIN_ANGSTROM:g} Å'}.",
     ]
 
 

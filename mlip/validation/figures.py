@@ -95,7 +95,7 @@ def parity_figure(
             bar = figure.colorbar(
                 shape, cax=axis.inset_axes((0.05, 0.9, 0.36, 0.028)), orientation="horizontal"
             )
-            bar.set_label(f"points per bin, {x.size:,} in all", fontsize=7.5, loc="left")
+            bar.set_label(f"points per bin, {x.size:,} drawn", fontsize=7.5, loc="left")
             bar.ax.tick_params(labelsize=7, length=2)
             bar.outline.set_visible(False)
         else:

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from mlip.engines.deepmd import Predicted
+from mlip.errors import GateError
 from mlip.model_directory import ModelDirectory
 from mlip.validation.calibration import AtomErrors
 from mlip.validation.figures import Points, deviation_figure, parity_figure, thinned
@@ -69,12 +70,19 @@ def split_errors(
     independence : Independence
         Of these systems; says which frames the printed errors are of.
     folder : Path
+
+    Raises
+    ------
+    GateError
+        If a potential gives a number that is not finite: no average may leave it out.
     """
     committee: list[Groups] = []
     by_model: dict[str, list[Groups]] = {model.stem: [] for model in models}
     frames, energy, force, virial = [], [], [], []
     for number, (system, labels) in enumerate(zip(systems, independence.labels, strict=True)):
         found = [read_predicted(folder, model, number) for model in models]
+        for model, predicted in zip(models, found, strict=True):
+            _require_finite(model, system, predicted)
         mean = committee_mean(found[:members])
         committee.append(system_errors(system, mean, labels, independence.headline))
         for model, predicted in zip(models, found, strict=True):
@@ -226,6 +234,18 @@ def write_figures(
         deviation_figure(path, spreads, len(model.members))
         written.append(path)
     return written
+
+
+def _require_finite(model: Path, system: ReferenceSystem, predicted: Predicted) -> None:
+    values = (predicted.energies, predicted.forces, predicted.virials)
+    finite = [np.isfinite(v.reshape(system.n_frames, -1)).all(axis=1) for v in values]
+    bad = np.flatnonzero(~np.logical_and.reduce(finite))
+    if bad.size:
+        raise GateError(
+            f"{model}: energy, force or virial is not a number on {bad.size} of "
+            f"{system.n_frames} frames of {system.name}, first in row {system.rows[bad[0]]}; "
+            "expected finite numbers. Do not run MD with this model; train it again."
+        )
 
 
 def _spread_points(

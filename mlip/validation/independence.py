@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,8 +40,8 @@ class Independence:
         The label that the printed errors are of: `UNTOUCHED` if any frame is, else the label
         of all frames.
     gap_ps : float or None
-        Smallest time between blocks of one run on different sides; None without such blocks
-        or where the certificate does not say.
+        Smallest time between blocks of one run on different sides; None without such blocks,
+        or where the certificate does not say, as for two sources that share a run.
     statement : str
         The same in words.
     """
@@ -118,16 +119,15 @@ def independence(
     -----
     A run is known by source and system. Sources that the ingest recipe reads from the same
     path are the same run, so that two windows of one trajectory do not pass for two runs.
+    What the model saw before, whose weights a fine-tuned model started from, is not known.
     """
-    known = trained_on(data, model)
-    if not known:
-        statement = "whether training saw these runs is not recorded: the model " + (
-            "has no manifest" if known is None else "was trained on another set"
-        )
+    if unknown := _why_unknown(data, model):
+        statement = f"whether training saw these runs is not recorded: the model {unknown}"
         labels = tuple((UNKNOWN,) * system.n_frames for system in systems)
         return Independence(labels, UNKNOWN, None, statement)
     paths = _source_paths(data)
-    trained = _trajectories(data, "train", paths)
+    listed = _listed(data, "train")
+    trained = {_trajectory(source, system, paths) for source, system in listed}
     labels = tuple(
         tuple(
             BLOCK if _trajectory(source, system.name, paths) in trained else UNTOUCHED
@@ -136,7 +136,17 @@ def independence(
         for system in systems
     )
     counts = Counter(label for system in labels for label in system)
-    gap = _gap_ps(data) if counts[BLOCK] else None
+    blocks = {
+        (source, system.name)
+        for system, own in zip(systems, labels, strict=True)
+        for source, label in zip(system.sources, own, strict=True)
+        if label == BLOCK
+    }
+    runs = {_trajectory(source, name, paths) for source, name in blocks}
+    beside = {pair for pair in listed if _trajectory(*pair, paths) in runs}
+    # The certificate measures within a source, not between two that share a run.
+    measured = blocks == beside and len(blocks) == len(runs)
+    gap = _gap_ps(data) if blocks and measured else None
     apart = "an unrecorded time" if gap is None else f"at least {gap:g} ps"
     if counts[UNTOUCHED] and counts[BLOCK]:
         headline = UNTOUCHED
@@ -163,12 +173,23 @@ def of_training(systems: Sequence[ReferenceSystem]) -> Independence:
     return Independence(labels, TRAINING, None, "the model was trained on these frames")
 
 
-def _trajectories(data: Path, split: str, paths: Mapping[str, str]) -> frozenset[Trajectory]:
+def _why_unknown(data: Path, model: Manifest | None) -> str:
+    """Return why the runs that a model saw are not known; empty if they are."""
+    if model is None:
+        return "has no manifest"
+    if not trained_on(data, model):
+        return "was trained on another set"
+    start = model.recipe.get("start_from")
+    return f"started from the weights of {Path(start).name}" if start else ""
+
+
+def _listed(data: Path, split: str) -> frozenset[tuple[str, str]]:
+    """Return source and system of all frames of a split."""
     path = data / "frames.csv"
     with path.open(newline="", encoding="utf-8") as handle:
         try:
             return frozenset(
-                _trajectory(row["source"], row["system"], paths)
+                (row["source"], row["system"])
                 for row in csv.DictReader(handle)
                 if row["split"] == split
             )
@@ -190,7 +211,7 @@ def _source_paths(data: Path) -> dict[str, str]:
         return {}
     sources = read_manifest(data).recipe.get("sources", [])
     return {
-        entry["name"]: str(entry["path"])
+        entry["name"]: os.path.normpath(entry["path"])
         for entry in sources
         if isinstance(entry, dict) and "name" in entry and "path" in entry
     }

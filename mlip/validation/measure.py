@@ -86,9 +86,10 @@ def measure(task: Task) -> tuple[dict[str, Any], list[Path]]:
     Notes
     -----
     ``splits``: by split, see `mlip.validation.held_out.errors_to_json`; the train split is there
-    for comparison only. ``committee_deviation``: by split, null for one member. ``trust``:
-    whether ``trust.json`` was written, and the reason if not. ``training``: ``data`` (this set,
-    another set, unknown), ``unproved``, and ``range`` (null where the data are not at hand), see
+    for comparison only, and only if the model was trained on this set. ``committee_deviation``:
+    by split, null for one member. ``trust``: whether ``trust.json`` was written, and the reason
+    if not. ``training``: ``data`` (this set, another set, unknown), ``unproved``, and ``range``
+    (null where the data are not at hand), see
     `mlip.validation.ranges.TrainingRange`.
     """
     split = task.recipe.split
@@ -101,7 +102,7 @@ def measure(task: Task) -> tuple[dict[str, Any], list[Path]]:
     splits: dict[str, Any] = {
         split: errors_to_json(errors, task.systems, unseen, frames_in_split=frames)
     }
-    if task.recipe.train_frames_per_system:
+    if task.recipe.train_frames_per_system and trained_on(task.data, task.manifest):
         splits |= _train_errors(task)
     files = write_figures(
         task.out / "figures", errors, task.systems, unseen, splits[split], task.potential
@@ -131,7 +132,7 @@ def _write_trust(task: Task, errors: SplitErrors, unseen: Independence) -> tuple
     try:
         found = calibrated(atoms, task.potential.type_map, task.recipe.trust)
     except DataError as error:
-        # Equal members, or forces that are no numbers: there is nothing to trust.
+        # Equal members, or errors of zero: there is nothing to trust.
         return str(error), []
     record = trust_record(found, task.recipe.trust, task.recipe.split, unseen.as_json())
     write_json(path, record)

@@ -87,7 +87,8 @@ class GroupErrors:
         Of (model - reference) / N, in eV/atom, as it is.
     energy_after_shift : Tally
         The same after the mean over the frames of each system is taken off: what matters
-        for dynamics at fixed composition.
+        for dynamics at fixed composition. A system of one frame, which would have no error
+        left, does not count.
     force, force_reference : Tally
         Of error and reference by component, in eV/Å.
     virial, virial_reference : Tally
@@ -153,7 +154,7 @@ def system_errors(
         Kinds: overall and those of `KINDS`. A group without frames is left out.
     """
     energy = (predicted.energies - system.energies) / system.n_atoms
-    shifted = energy - energy.mean()
+    shifted = energy - (energy.mean() if system.n_frames > 1 else math.nan)
     force = predicted.forces - system.forces
     virial = (predicted.virials - system.virials) / system.n_atoms
     reference = system.virials / system.n_atoms

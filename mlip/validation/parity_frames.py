@@ -31,7 +31,7 @@ class ParityFrames:
     cell_kinds : tuple of str, length F
         'orthogonal', 'triclinic', 'sheared' for an orthogonal one tilted on purpose, 'boxed'
         for the atoms of a triclinic one alone in an orthogonal box, or 'small' for one atom of
-        each element in a box shorter than the cutoff.
+        each element in a box shorter than twice the cutoff.
     symbols : tuple of str, length N
     coords : ndarray, shape (F, N, 3)
         In Å.
@@ -50,9 +50,9 @@ def choose_frames(systems: Sequence[ReferenceSystem], count: int) -> list[Parity
     """Choose frames for the comparison: orthogonal and tilted cells, and a small one.
 
     The orthogonal and the triclinic system with the most elements and then the fewest atoms; of
-    each the `count` frames with the largest forces. Without a triclinic system the hottest
-    orthogonal frame is sheared by 6 % as well; without an orthogonal one the atoms of the
-    hottest triclinic frame are put into an orthogonal box. The small cell, in which an atom
+    each the `count` frames with the largest forces. If none of these is triclinic, the hottest
+    is sheared by 6 % as well; if none is orthogonal, the atoms of the hottest are put into an
+    orthogonal box. The small cell, in which an atom
     sees several images of every other, is cut out of the hottest frame.
 
     Parameters
@@ -66,9 +66,11 @@ def choose_frames(systems: Sequence[ReferenceSystem], count: int) -> list[Parity
     tilted = [s for s in by_richness if _is_tilted(s.cells[0])]
     straight = [s for s in by_richness if not _is_tilted(s.cells[0])]
     chosen = [_hottest(group[0], count) for group in (straight, tilted) if group]
-    if not tilted:
+    # A cell that varies may be of one kind in the first frame and of the other in the hottest.
+    kinds = {kind for group in chosen for kind in group.cell_kinds}
+    if "triclinic" not in kinds:
         chosen[0] = _with_sheared(chosen[0])
-    if not straight:
+    if "orthogonal" not in kinds:
         chosen.append(_boxed(chosen[0]))
     return [*chosen, small_cell(chosen[0])]
 
@@ -163,6 +165,9 @@ def _hottest(system: ReferenceSystem, count: int) -> ParityFrames:
     coords, cells, kinds = [], [], []
     for frame in order:
         cell, rotation = Cell(system.cells[frame]).standard_form()
+        # LAMMPS knows right-handed cells only; the inverted frame has the same energy.
+        if np.linalg.det(cell) < 0:
+            cell, rotation = -cell, -rotation
         coords.append(system.coords[frame] @ rotation.T)
         cells.append(np.asarray(cell))
         kinds.append("triclinic" if _is_tilted(system.cells[frame]) else "orthogonal")

@@ -18,7 +18,7 @@ from mlip.validation.finding import Finding
 
 SCHEMA = 1
 PHYSICS = "physics.json"
-# Keys of the physics and dynamics sections that may name files; crystals have names as well.
+# Keys of the physics and dynamics sections that name files or directories.
 PATH_KEYS = ("path", "structure", "reference", "ends")
 
 
@@ -54,11 +54,10 @@ def assess(
 
 
 def reference_files(recipe: ValidateRecipe, source: Path) -> list[Path]:
-    """Return the files and directories that the physical tests compare with."""
+    """Return the files and directories that the physical tests compare with or start from."""
     sections = [s.expanded() for s in (recipe.physics, recipe.dynamics) if s is not None]
     named = dict.fromkeys(name for section in sections for name in _named(section))
-    found = [resolve(name, source) for name in named]
-    return [path for path in found if path.exists()]
+    return [resolve(name, source) for name in named]
 
 
 def figures(out: Path) -> list[Path]:
@@ -99,7 +98,7 @@ def require_physics(path: Path) -> None:
 
 
 def _named(content: Any) -> list[str]:
-    """Return the words under the keys that may name files, at any depth."""
+    """Return the words under the keys that name files, at any depth."""
     if isinstance(content, list):
         return [name for entry in content for name in _named(entry)]
     if not isinstance(content, dict):

@@ -14,8 +14,6 @@ from mlip.validation.dynamics.training_range import nearest_in_training
 from mlip.validation.metrics import composition
 from mlip.validation.reference import FloatArray, ReferenceSystem, read_system, system_directories
 
-DISTANCES_KEY = "smallest_distance_angstrom"
-
 
 @dataclass(frozen=True)
 class PhaseRange:
@@ -66,7 +64,7 @@ class TrainingRange:
                 }
                 for name, found in self.phases.items()
             },
-            DISTANCES_KEY: dict(self.smallest_distance_angstrom),
+            "smallest_distance_angstrom": dict(self.smallest_distance_angstrom),
         }
 
 

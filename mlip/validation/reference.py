@@ -41,7 +41,7 @@ class ReferenceSystem:
     temperatures : ndarray, shape (F,)
         Of the source trajectory, in K; NaN where unknown.
     sources : tuple of str, length F
-        Name of the source of each frame; empty where the set does not say.
+        Name of the source of each frame.
     source_frames : ndarray of int, shape (F,)
         Frame (step) within its source; -1 where the set does not say.
     """
@@ -143,7 +143,8 @@ def read_system(data: Path, split: str, folder: Path) -> ReferenceSystem:
     Raises
     ------
     DataError
-        If files are missing or do not fit together.
+        If files are missing or do not fit together, a number is not finite, or a frame has no
+        source.
     TypeMapError
         If the type map does not name every type.
     """
@@ -219,6 +220,14 @@ def _read_set(
                 f"{frames} frames of {atoms} atoms."
             )
         arrays[name] = raw.reshape(shape)
+    for name in ("energy", "coord", "box", "force"):
+        values = arrays.get(name, energies)
+        bad = np.flatnonzero(~np.isfinite(values).all(axis=tuple(range(1, values.ndim))))
+        if bad.size:
+            raise DataError(
+                f"{folder / name}.npy: not a finite number in {bad.size} of {frames} frames, "
+                f"first in row {bad[0]}. Make the set again without them."
+            )
     return arrays["coord"], arrays["box"], energies, arrays["force"], arrays["virial"]
 
 
@@ -252,4 +261,9 @@ def _origins(data: Path, split: str, system: str, count: int) -> _Origins:
                     f"{path}, line {line}: does not fit {split}/{system} with {count} frames "
                     f"({error!r}). Make the set again with `mlip ingest`."
                 ) from error
+    if unnamed := origins.sources.count(""):
+        raise DataError(
+            f"{path}: names no source for {unnamed} of {count} frames of {split}/{system}, so "
+            "nothing tells whether training saw their run. Make the set again with `mlip ingest`."
+        )
     return origins

@@ -20,6 +20,7 @@ from mlip.model_directory import (
 )
 from mlip.recipes.validate import AcceptanceLimits, ValidateRecipe
 from mlip.validation.card import write_card
+from mlip.validation.independence import trained_on
 from mlip.validation.measure import METRICS, Task, measure
 from mlip.validation.parity import run_parity
 from mlip.validation.parity_frames import choose_frames
@@ -52,7 +53,6 @@ def validate(
     source: Path | None = None,
     out: Path | None = None,
     force: bool = False,
-    overrides: list[str] | None = None,
 ) -> Manifest:
     """Prove parity of all engines, measure errors on unseen frames, and test the physics.
 
@@ -69,8 +69,6 @@ def validate(
         ``MODEL/validation`` by default: where `mlip md` looks for the proof of parity.
     force : bool
         Move another result in `out` aside.
-    overrides : list of str, optional
-        Recorded.
 
     Returns
     -------
@@ -79,13 +77,13 @@ def validate(
     Raises
     ------
     InputError
-        If model or set are missing, the split is empty, or dynamics is asked for in another
-        directory than the one that proves parity.
+        If model, set or a file of the recipe are missing, the split is empty, or dynamics is
+        asked for in another directory than the one that proves parity.
     TypeMapError
         If the set has an element that the model does not know.
     GateError
-        If the engines disagree, an error is above a limit of the recipe, or the recipe requires
-        the physics and a test failed.
+        If the engines disagree, a potential gives no number, an error is above a limit of the
+        recipe, or the recipe requires the physics and a test failed.
     EngineError
         If an engine failed.
     """
@@ -106,12 +104,13 @@ def validate(
             data,
             *reference_files(recipe, source),
         ],
-        overrides=overrides,
         force=force,
         notice=tell,
     ) as work:
         card = _card_path(model, directory)
         if not work.finished:
+            # One of an earlier validation would speak for a model that may now be refused.
+            card.unlink(missing_ok=True)
             _validate(recipe, source, potential, data, systems, work)
         if not work.finished or not card.is_file():
             write_card(card, potential, _manifest(model), data, directory, recipe.licence)
@@ -125,14 +124,17 @@ def plan_validate(
     """Return what `validate` would do, without doing it."""
     potential = read_model_directory(model)
     folders = require_frames(data, recipe.split)
-    train = system_directories(data, "train") if recipe.train_frames_per_system else []
+    manifest = _manifest(model)
+    train = []
+    if recipe.train_frames_per_system and trained_on(data, manifest):
+        train = system_directories(data, "train")
     directory = out or model / "validation"
     tests = [name for name in ("physics", "dynamics") if getattr(recipe, name) is not None]
     return [
         f"model   {model}: {len(potential.members)} members, {len(potential.compressed)} "
         f"compressed, {network_precision(potential.members[0])}, "
         f"elements {' '.join(potential.type_map)}"
-        + ("" if _manifest(model) else "; no manifest: foreign, will be marked unproved"),
+        + ("" if manifest else "; no manifest: foreign, will be marked unproved"),
         f"set     {data}: {len(folders)} system(s) in the {recipe.split} split, all frames",
         f"        {len(train)} training system(s), up to {recipe.train_frames_per_system} frames "
         "each, for comparison",

@@ -189,3 +189,10 @@ def test_atoms_at_rest_have_no_spectrum():
     trajectory = make_trajectory(np.zeros((600, 3, 3)), frame_interval_ps=INTERVAL)
     with pytest.raises(RangeError, match="does not move"):
         vibrational_density_of_states(trajectory, resolution_per_cm=20.0, highest_per_cm=700.0)
+
+
+def test_a_single_atom_has_no_motion_of_its_own(rng):
+    walk = np.cumsum(rng.normal(size=(600, 1, 3)), axis=0)
+    trajectory = make_trajectory(walk, frame_interval_ps=INTERVAL)
+    with pytest.raises(RangeError, match="does not move"):
+        vibrational_density_of_states(trajectory, resolution_per_cm=20.0, highest_per_cm=700.0)

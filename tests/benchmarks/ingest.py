@@ -110,12 +110,21 @@ def make_inputs(folder: Path, frames: int) -> dict[str, Path]:
         starts = [m.start() for m in re.finditer(r"\n-+ Iteration +\d+\( +1\)", text)]
         tail = text.index("General timing and accounting") if "General timing" in text else None
         steps = text[starts[0] : tail]
-        copies = max(1, frames // max(1, text.count("free  energy   TOTEN")))
+        copies = max(1, frames // len(starts))
         made["vasp-outcar"] = folder / "OUTCAR"
-        made["vasp-outcar"].write_text(
-            text[: starts[0]] + steps * copies + (text[tail:] if tail else "")
-        )
+        with made["vasp-outcar"].open("w") as handle:
+            handle.write(text[: starts[0]])
+            for copy in range(copies):
+                handle.write(_renumbered(steps, copy * len(starts)))
+            handle.write(text[tail:] if tail else "")
     return made
+
+
+def _renumbered(steps: str, shift: int) -> str:
+    """Return the text of ionic steps with numbers that go on: joined runs are refused."""
+    return re.sub(
+        r"Iteration +(\d+)\(", lambda m: f"Iteration {int(m.group(1)) + shift:6d}(", steps
+    )
 
 
 def size_mb(path: Path) -> float:

@@ -38,7 +38,9 @@ def with_mlip(recipe: Path, settings: list[str], out: Path) -> float:
     for setting in settings:
         command += ["--set", setting]
     began = time.monotonic()
-    subprocess.run([*command, *ONE_MEMBER], check=True, stderr=subprocess.DEVNULL)
+    done = subprocess.run([*command, *ONE_MEMBER], capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
     return time.monotonic() - began
 
 

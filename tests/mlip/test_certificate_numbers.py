@@ -146,6 +146,17 @@ def test_a_minority_with_an_unknown_zero_is_named_among_many_compositions():
     assert "another zero: odd" in check.text
 
 
+def test_pseudopotentials_at_the_edge_of_a_known_zero_are_one_zero():
+    # Phosphorus alone is beyond the limit from the table, its compounds are not.
+    own = {"Li": -202.7, "P": -182.5, "S": -278.6}
+    systems = [lips(s, own, s.replace(" ", ""), 0.0) for s in ("S8", "P4", "Li3 P S4", "Li2 S")]
+    assert zero_of(*systems).verdict == "pass"
+    check = zero_of(systems[0], systems[1], systems[3])
+    assert check.verdict == "fail"
+    # Distance of phosphorus from the table less that of sulphur and lithium sulphide.
+    assert check.number == pytest.approx(3.5 - 0.5, abs=0.01)
+
+
 def test_a_minority_is_named_without_a_table_of_its_elements():
     own = {"Na": -40.0, "Cl": -400.0}
     systems = [lips(f"Na{n} Cl{m}", own, f"s{n}{m}", 0.0) for n, m in ((1, 1), (2, 1), (1, 3))]
@@ -184,6 +195,20 @@ def test_a_recorded_charge_of_the_cell_balances_it():
     assert (electron_parity([ion]).verdict, electron_parity([charged]).verdict) == ("warn", "pass")
 
 
+def test_one_composition_with_two_charges_is_judged_by_the_worse():
+    ion = named("P S4", 0.0, "ion")
+    charged = named("P S4", 0.0, "charged")
+    charged = replace(charged, frames=replace(charged.frames, level={"charge": "-3"}))
+    check = formal_charges([ion, charged])
+    assert (check.verdict, check.number, check.frames) == ("warn", -3.0, ("ion:0",))
+
+
+def test_untabled_elements_beside_balanced_ones_are_not_called_balanced():
+    check = formal_charges([named("Li3 P S4", 0.0, "a"), named("Cu3 P S4", 0.0, "b")])
+    assert check.verdict == "undecided"
+    assert "Cu" in check.text
+
+
 def test_elements_alone_and_untabled_ones_have_no_formal_charge():
     assert formal_charges([named("Li4", 0.0, "metal")]).verdict == "undecided"
     check = formal_charges([named("Li Xe", 0.0, "x")])
@@ -195,6 +220,14 @@ def test_an_odd_number_of_electrons_is_flagged():
     assert electron_parity([named("Li3 P S4", 0.0, "even")]).verdict == "pass"
     check = electron_parity([named("Li27 P12 S44", 0.0, "odd")])
     assert (check.verdict, check.frames) == ("warn", ("odd:0",))
+
+
+def test_an_odd_number_of_polarised_electrons_is_a_state():
+    odd = named("Li27 P12 S44", 0.0, "odd")
+    polarised = replace(odd, frames=replace(odd.frames, level={"spin_polarised": "True"}))
+    assert electron_parity([polarised, named("Li3 P S4", 0.0, "even")]).verdict == "pass"
+    check = electron_parity([polarised, replace(odd, name="bare")])
+    assert (check.verdict, check.number, check.frames) == ("warn", 1.0, ("bare:0",))
 
 
 def test_identical_frames_have_no_tails():

@@ -9,7 +9,7 @@ import ase
 import ase.io
 import numpy as np
 import pytest
-from dynamics_cages import REFERENCE, cages
+from dynamics_cages import REFERENCE, cages, trajectory_of
 
 from mlip.errors import DataError, RecipeError
 from mlip.validation.dynamics.against_aimd import observe_all, time_grid, write_curves
@@ -152,6 +152,13 @@ def test_sparse_frames_leave_vibrations_not_assessed_but_not_the_msd(aimd):
     assert rows["stretch (1/cm)"].verdict == "not assessed"
     assert rows["MSD of Li (Å^2)"].verdict == "pass"
     assert "kinetic temperature (K)" not in rows
+
+
+def test_atoms_that_do_not_move_are_not_assessed():
+    places = np.tile([[0, 0, 0], [2, 2, 2]], (40, 1, 1))
+    still = trajectory_of(places, ["Li"] * 2, 4 * np.eye(3))
+    row = table(still, [still] * 3)["MSD of Li (Å^2)"]
+    assert (row.verdict, row.value, row.text) == ("not assessed", None, "Li does not move")
 
 
 def test_runs_of_other_length_are_not_compared(aimd):

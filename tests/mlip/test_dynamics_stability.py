@@ -82,6 +82,8 @@ def test_a_unit_is_intact_through_a_flicker_but_not_after_a_break():
     broken = units_finding("x", frames(range(120, 200), away), LIMITS)
     assert (broken.verdict, broken.value) == ("fail", 0.0)
     assert "PS4" in broken.text
+    assert "last 0.5 ps" in broken.text
+    assert "last 0.1 ps" in units_finding("x", frames(count=11), LIMITS).text
 
 
 def test_units_of_elements_without_rules_are_not_assessed():

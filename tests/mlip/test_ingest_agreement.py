@@ -63,6 +63,8 @@ def test_energies_by_constants_of_other_years_are_the_same(reading):
         ("energies", lambda a: a + 0.05, "energy of frame 0"),
         ("cells", lambda a: a * 1.001, "cell lengths of frame 0"),
         ("coords", lambda a: a + np.eye(1, 32).T * 0.002, "position of atom 0 in frame 0"),
+        ("coords", lambda a: a * np.nan, "position of atom 0 in frame 0"),
+        ("cells", lambda a: a * np.nan, "cell lengths of frame 0"),
         ("coords", lambda a: a[::-1], "position of atom"),
         ("forces", lambda a: -a, "force on atom"),
         ("forces", lambda a: a[:, ::-1], "force on atom"),
@@ -125,3 +127,10 @@ def test_twenty_frames_from_first_to_last_are_compared(count, expected):
     assert len(index) == expected
     assert index[0] == 0
     assert index[-1] == count - 1
+
+
+def test_cells_without_a_volume_that_both_read_are_left_to_the_check_of_the_frames(reading):
+    flat = other(reading, cells=np.zeros_like(reading.cells))
+    require_agreement(flat, flat, FILE)
+    with pytest.raises(DataError, match="cell lengths of frame 0"):
+        require_agreement(reading, flat, FILE)

@@ -203,3 +203,47 @@ def test_own_crystal_first_frame_has_the_logged_stress():
     pressure = read.virials[0] / read.volumes[0] * 160.2176634
     assert pressure[0, 0] == pytest.approx(-0.686172991867, abs=1e-9)
     assert read.energies[0] / 64 == pytest.approx(-238.583, abs=2e-3)
+
+
+def edited(directory: Path, section: str, lines: str) -> Path:
+    """Add lines at the beginning of a section of the input."""
+    path = directory / "toy.inp"
+    path.write_text(path.read_text().replace(f"&{section}\n", f"&{section}\n{lines}\n", 1))
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("lines", "polarised"),
+    [("LSD", "True"), ("UKS", "True"), ("UKS .T.", "True"), ("UKS OFF", "False"), ("", "False")],
+)
+def test_spin_polarisation_is_read_as_cp2k_reads_switches(tmp_path, frames, lines, polarised):
+    read = read_cp2k(edited(write_cp2k(tmp_path, frames), "DFT", lines))[0]
+    assert read.level["spin_polarised"] == polarised
+
+
+def test_charge_and_nonlocal_dispersion_are_recorded(tmp_path, frames):
+    write_cp2k(tmp_path, frames)
+    assert "charge" not in read_cp2k(tmp_path)[0].level
+    edited(tmp_path, "DFT", "CHARGE -1")
+    nonlocal_ = "&VDW_POTENTIAL\n&NON_LOCAL\nTYPE RVV10\n&END\n&END"
+    level = read_cp2k(edited(tmp_path, "XC", nonlocal_))[0].level
+    assert (level["charge"], level["dispersion"]) == ("-1", "RVV10")
+
+
+def test_repeated_unit_cell_without_a_cell_file_is_refused(tmp_path, frames):
+    write_cp2k(tmp_path, frames, log=False)
+    (tmp_path / "toy-1.cell").unlink()
+    edited(tmp_path, "SUBSYS", "&CELL\nABC 4. 8. 8.\nMULTIPLE_UNIT_CELL 2 1 1\n&END")
+    with pytest.raises(DataError, match="MULTIPLE_UNIT_CELL"):
+        read_cp2k(tmp_path)
+
+
+def test_reftraj_of_variable_volume_without_a_cell_file_is_refused(tmp_path, frames):
+    moved = replace(frames, steps=frames.steps + 1)
+    write_cp2k(tmp_path, moved, ensemble="REFTRAJ", log=False)
+    (tmp_path / "toy-1.cell").unlink()
+    edited(tmp_path, "SUBSYS", "&CELL\nABC 8. 8. 8.\n&END")
+    np.testing.assert_allclose(read_cp2k(tmp_path)[0].cells[0], np.diag([8.0] * 3))
+    edited(tmp_path, "REFTRAJ", "VARIABLE_VOLUME")
+    with pytest.raises(DataError, match="changes the cell"):
+        read_cp2k(tmp_path)

@@ -146,3 +146,17 @@ def test_log_without_forces_is_refused_saying_how_to_print_them(md_run):
     md_run.write_text(md_run.read_text().replace("ATOMIC FORCES in [a.u.]", "no forces"))
     with pytest.raises(DataError, match="FORCES ON"):
         read_cp2k_log(md_run)
+
+
+def test_steps_that_a_restart_repeats_are_taken_once_from_the_later_copy(md_run):
+    xyz = md_run.parent / "DPGEN-pos-1.xyz"
+    text = xyz.read_text()
+    for old, new in ((4, 2), (5, 3), (6, 4)):
+        text = text.replace(
+            f"i = {old:8d}, time = {0.5 * old:12.3f}", f"i = {new:8d}, time = {new}"
+        )
+    xyz.write_text(text)
+    frames = read_cp2k_log(md_run)[0]
+    assert frames.steps.tolist() == [0, 1, 2, 3, 4]
+    # The copies that count were rows 4, 5 and 6, moved by 0.01 Å a row.
+    np.testing.assert_allclose(frames.coords[:, 0, 0], 5.70191 + 0.01 * np.array([0, 1, 4, 5, 6]))

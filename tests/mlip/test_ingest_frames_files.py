@@ -102,3 +102,41 @@ def test_energy_that_the_two_libraries_read_differently_is_refused_showing_both(
     path.write_text(text)
     with pytest.raises(DataError, match=r"(?s)energy of frame 0.*ASE .*dpdata "):
         read_extxyz(path)
+
+
+def test_npy_of_mixed_type_is_refused_because_type_raw_does_not_name_the_elements(tmp_path):
+    write_npy(tmp_path / "npy", toy_frames(6))
+    types = np.loadtxt(tmp_path / "npy" / "type.raw", dtype=int)
+    (tmp_path / "npy" / "type.raw").write_text("0\n" * len(types))
+    np.save(tmp_path / "npy" / "set.000" / "real_atom_types.npy", np.tile(types, (6, 1)))
+    with pytest.raises(DataError, match="mixed type"):
+        read_deepmd(tmp_path / "npy")
+
+
+@pytest.mark.parametrize("text", ["", "Li\nP\n", "-1\n"])
+def test_type_raw_that_is_no_list_of_indices_is_refused(tmp_path, text):
+    write_npy(tmp_path / "npy", toy_frames(6))
+    (tmp_path / "npy" / "type.raw").write_text(text)
+    with pytest.raises(TypeMapError, match="one index"):
+        read_deepmd(tmp_path / "npy")
+
+
+def test_npy_with_boxes_of_zero_is_refused_as_not_periodic(tmp_path):
+    write_npy(tmp_path / "npy", toy_frames(6))
+    np.save(tmp_path / "npy" / "set.000" / "box.npy", np.zeros((6, 9)))
+    with pytest.raises(DataError, match="Only periodic cells"):
+        read(tmp_path, {"name": "toy", "format": "deepmd-npy", "path": "npy"})
+
+
+def test_extxyz_of_an_open_boundary_is_refused(tmp_path):
+    path = write_extxyz(tmp_path / "frames.xyz", toy_frames(2))
+    path.write_text(path.read_text().replace('pbc="T T T"', 'pbc="T T F"'))
+    with pytest.raises(DataError, match="frame 0 is not periodic"):
+        read_extxyz(path)
+
+
+def test_extxyz_virial_that_only_dpdata_knows_is_refused_saying_what_to_write(tmp_path):
+    path = write_extxyz(tmp_path / "frames.xyz", toy_frames(2))
+    path.write_text(path.read_text().replace("stress=", "virial="))
+    with pytest.raises(DataError, match=r"`virial`.*Write `stress`"):
+        read_extxyz(path)

@@ -12,6 +12,7 @@ from ingest_variants import fixture, pw_dynamics
 
 from mlip.data.quantum_espresso import read_pw
 from mlip.data.quantum_espresso_cp import read_cp
+from mlip.data.readers import FORMATS
 from mlip.errors import DataError, UnitError
 
 RYDBERG_EV = 13.605693122994
@@ -117,6 +118,12 @@ def test_pw_input_of_another_structure_is_refused_showing_both_readings(tmp_path
     (tmp_path / "01.in").write_text(text.replace("5.41646", "5.51646"))
     with pytest.raises(DataError, match=r"(?s)position of atom.*dpdata .*ASE "):
         read_pw(tmp_path / "01.out")
+
+
+def test_pw_input_that_is_compared_is_among_the_files():
+    given = fixture("qe.scf/01.in")
+    assert FORMATS["qe-pw"].files(given.with_suffix(".out")) == (given.with_suffix(".out"), given)
+    assert read_pw(given.with_suffix(".out"))[0].files[1] == given
 
 
 def test_pw_of_another_program_is_refused(tmp_path):

@@ -45,6 +45,13 @@ def test_virial_in_another_unit_is_refused(tmp_path, factor):
         certified(tmp_path, {"name": "toy", "format": "deepmd-npy", "path": "npy"})
 
 
+def test_virial_of_zeros_is_refused_as_not_calculated(tmp_path):
+    frames = toy_frames(10)
+    write_npy(tmp_path / "npy", replace(frames, virials=np.zeros_like(frames.virials)))
+    with pytest.raises(UnitError, match="All are zero"):
+        certified(tmp_path, {"name": "toy", "format": "deepmd-npy", "path": "npy"})
+
+
 def test_virial_with_the_wrong_sign_is_refused_where_cells_differ(tmp_path):
     frames = toy_frames(40, strain=0.004)
     write_npy(tmp_path / "good", frames)
@@ -109,6 +116,12 @@ def test_settings_that_are_converged_are_one_level_and_others_are_not(key, one, 
     level, check = common_level(systems)
     assert check.verdict == "pass"
     assert set(level[key].split(", ")) == {one, other}
+
+
+def test_run_without_a_converged_frame_is_refused_saying_so(tmp_path):
+    write_cp2k(tmp_path / "run", toy_frames(3), unconverged={0, 1, 2})
+    with pytest.raises(DataError, match="none of 3 frames converged"):
+        certified(tmp_path, {"name": "toy", "format": "cp2k", "path": "run"})
 
 
 def test_sources_with_different_energy_zeros_fail(tmp_path):

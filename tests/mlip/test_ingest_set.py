@@ -10,7 +10,8 @@ import pytest
 from ingest_recipes import certified, check_in, check_of, read, recipe_of, run
 from toy_runs import toy_frames, write_cp2k, write_extxyz, write_npy
 
-from mlip.data.ingest import plan_ingest
+from mlip.data.ingest import plan_ingest, read_systems
+from mlip.data.split import split_systems
 from mlip.errors import DataError, RecipeError, TypeMapError
 from mlip.manifest import read_manifest
 
@@ -204,3 +205,55 @@ def test_directory_without_files_of_the_format_is_refused_naming_what_was_looked
     (tmp_path / "body").mkdir()
     with pytest.raises(DataError, match=r"no OUTCAR"):
         read(tmp_path, {"name": "x", "format": "vasp-outcar", "path": "body"})
+
+
+def test_unconverged_share_is_that_of_the_whole_run_whatever_the_stride(tmp_path):
+    write_cp2k(tmp_path / "run", toy_frames(40), unconverged={2, 9})
+    source = {"name": "toy", "format": "cp2k", "path": "run", "stride": 10, "split": "train"}
+    check = check_in(certified(tmp_path, source), "electronic convergence")
+    assert (check.verdict, check.number) == ("warn", 2.0)
+    assert "2 of 40 frames" in check.text
+
+
+def test_unconverged_frames_of_a_run_in_two_slices_are_counted_once(tmp_path):
+    write_cp2k(tmp_path / "run", toy_frames(40), unconverged={2, 9})
+    source = {"format": "cp2k", "path": "run", "split": "train"}
+    slices = (
+        {**source, "name": "a", "frames": [0, 20]},
+        {**source, "name": "b", "frames": [20, 40]},
+    )
+    check = check_in(certified(tmp_path, *slices), "electronic convergence")
+    assert "2 of 40 frames" in check.text
+
+
+@pytest.mark.parametrize(("start", "verdict"), [(20, "fail"), (30, "pass")])
+def test_gap_between_slices_of_one_run_is_measured(tmp_path, start, verdict):
+    write_npy(tmp_path / "npy", toy_frames(40))
+    source = {"format": "deepmd-npy", "path": "npy", "timestep_fs": 50.0}
+    slices = (
+        {**source, "name": "early", "frames": [0, 20], "split": "train"},
+        {**source, "name": "late", "frames": [start, 40], "split": "test"},
+    )
+    check = check_in(certified(tmp_path, *slices), "gap between sides")
+    assert check.verdict == verdict
+    assert check.number == pytest.approx(0.05 * (start - 19))
+
+
+def test_gap_between_slices_without_a_time_axis_is_undecided(tmp_path):
+    write_npy(tmp_path / "npy", toy_frames(40))
+    source = {"format": "deepmd-npy", "path": "npy"}
+    slices = (
+        {**source, "name": "early", "frames": [0, 20], "split": "train"},
+        {**source, "name": "late", "frames": [20, 40], "split": "test"},
+    )
+    check = check_in(certified(tmp_path, *slices), "gap between sides")
+    assert check.verdict == "undecided"
+    assert "timestep_fs" in check.text
+
+
+def test_run_that_gaps_would_leave_without_training_frames_stays_whole(tmp_path, long_run):
+    write_cp2k(tmp_path / "run", long_run)
+    source = {"name": "toy", "format": "cp2k", "path": "run"}
+    recipe = recipe_of(source, purge_ps=2.0)
+    parts = split_systems(read_systems(recipe, tmp_path / "recipe.yml"), recipe.split)
+    assert [(part.split, len(part.index)) for part in parts] == [("train", 64)]

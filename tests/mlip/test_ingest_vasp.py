@@ -232,3 +232,12 @@ def test_directory_of_outcars_makes_a_system_of_each(tmp_path):
         ("water-000", 3),
         ("water-001", 3),
     ]
+
+
+@pytest.mark.parametrize(("reader", "name"), BOTH)
+def test_spin_polarisation_is_recorded(tmp_path, reader, name):
+    text = fixture(f"poscars/{name}").read_text()
+    path = tmp_path / name
+    path.write_text(re.sub(r"(ISPIN(  =|\">)) +1", r"\1     2", text))
+    assert reader(fixture(f"poscars/{name}"))[0].level["spin_polarised"] == "False"
+    assert reader(path)[0].level["spin_polarised"] == "True"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from physics_frames import case, copper, evaluated, joined, scaled, statics
 
+from mlip.engines.deepmd import Predicted
 from mlip.engines.deepmd_relax import perform, relax
 from mlip.errors import BlowUpError, DataError
 from mlip.validation.physics.cell_check import cell_part
@@ -158,6 +162,17 @@ def test_an_equation_of_state_passes_against_itself_and_fails_against_a_softer_o
     assert same["bulk modulus, relaxed ions (GPa)"].verdict == "not assessed"
 
 
+def test_a_single_labelled_volume_shows_no_shape(tmp_path):
+    frames = joined([("+0.0000", copper())])
+    truth = evaluated(frames)
+    members = [statics(frames, scaled(truth, 5.0))]
+    part = equation_part(
+        case({"eos": LabelledSet(frames, truth)}), members, [None], LIMITS, tmp_path / "one.png"
+    )
+    assert {finding.verdict for finding in part.findings} == {"not assessed"}
+    assert "at least 5" in part.findings[0].text
+
+
 def test_elastic_constants_of_stresses_20_percent_off_fail_by_20_percent():
     frames = joined(strained_frames(copper(), (0.01,)))
     truth = evaluated(frames)
@@ -182,7 +197,11 @@ def test_cells_are_judged_against_dft_then_experiment_then_nothing():
     assert verdicts["alpha (degree)"] == "pass"
     assert verdicts["shortest Cu-Cu distance (Å)"] == "fail"
     measured = {"cell": [3.61, 3.61, 3.61, 90, 90, 90], "source": "300 K"}
-    (a, *_) = cell_part(case(experiment=measured), members, LIMITS).findings
+    (a, *_, gamma) = cell_part(case(experiment=measured), members, LIMITS).findings
+    assert (gamma.quantity, gamma.verdict) == ("gamma (degree)", "pass")
+    sheared = measured | {"cell": [3.61, 3.61, 3.61, 90, 90, 87]}
+    *_, gamma = cell_part(case(experiment=sheared), members, LIMITS).findings
+    assert (gamma.verdict, gamma.reference) == ("fail", 87.0)
     assert (a.verdict, a.reference_kind, a.reference) == ("pass", "experiment", 3.61)
     assert "no cell relaxed with DFT" in a.text
     (alone,) = cell_part(case(), members, LIMITS).findings
@@ -195,6 +214,20 @@ def test_a_dft_cell_that_is_not_relaxed_is_no_reference():
     (found,) = cell_part(labelled, [statics(pressed, evaluated(pressed))], LIMITS).findings
     assert found.verdict == "not assessed"
     assert "not relaxed" in found.text
+    truth = evaluated(pressed)
+    unstressed = Predicted(truth.energies, truth.forces, np.full_like(truth.virials, np.nan))
+    without = case({"relaxed": LabelledSet(pressed, unstressed)})
+    (found,) = cell_part(without, [statics(pressed, truth)], LIMITS).findings
+    assert (found.verdict, "has no stress" in found.text) == ("not assessed", True)
+
+
+def test_a_distance_a_little_beyond_the_compared_range_is_still_compared():
+    dft, own = (joined([("cell", Atoms("Cu", cell=3 * [a], pbc=True))]) for a in (2.995, 3.005))
+    nothing = Predicted(np.zeros(1), np.zeros((1, 1, 3)), np.zeros((1, 3, 3)))
+    made = replace(case({"relaxed": LabelledSet(dft, nothing)}), start=dft.atoms(0))
+    *_, distance = cell_part(made, [statics(own, nothing)], LIMITS).findings
+    assert distance.quantity == "shortest Cu-Cu distance (Å)"
+    assert (distance.verdict, distance.value) == ("pass", pytest.approx(3.005))
 
 
 def test_a_member_that_did_not_relax_fails_the_committee():

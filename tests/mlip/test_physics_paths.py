@@ -26,7 +26,7 @@ from mlip.validation.physics.frames import (
     write_named,
 )
 from mlip.validation.physics.judge import judged, unjudged
-from mlip.validation.physics.path_check import barrier_part, relative_part
+from mlip.validation.physics.path_check import band_part, barrier_part, relative_part
 from mlip.validation.physics.thresholds import load_physics_thresholds
 
 LIMITS = load_physics_thresholds()
@@ -80,6 +80,48 @@ def test_a_path_without_one_of_its_images_is_not_assessed(tmp_path):
     assert [finding.verdict for finding in part.findings] == ["not assessed"]
 
 
+def test_a_single_image_is_no_path():
+    with pytest.raises(DataError, match="at least 3"):
+        path_energies(joined([("001of001", copper())]), np.zeros(1), "hop")
+
+
+def test_a_band_whose_ends_fell_into_one_minimum_has_no_barrier(tmp_path):
+    whole, fallen = images(5), images(5)
+    fallen.coords[:] = fallen.coords[0] + 0.05 * (fallen.coords - fallen.coords[0])
+    for frames, value in ((whole, pytest.approx(300.0)), (fallen, None)):
+        band = statics(frames, sine(0.15, 5))
+        (found,) = band_part("hop", [band], frames.symbols, tmp_path / "band.png").findings
+        assert found.value == value
+        assert ("one minimum" in found.text) == (value is None)
+
+
+class Unable(EMT):
+    """A calculator that gives no numbers, or cannot start."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self.fault = fault
+
+    def calculate(self, *arguments, **keywords):
+        if self.fault:
+            raise MemoryError(self.fault)
+        super().calculate(*arguments, **keywords)
+        self.results = {key: np.nan * np.asarray(value) for key, value in self.results.items()}
+
+
+def test_a_band_that_breaks_down_is_reported_and_an_engine_without_memory_is_an_error():
+    end = copper()
+    end.positions[0] += 0.5
+    between = interpolated_images(copper(), end, 3, "hop")
+    request = {"force_ev_per_angstrom": 0.01, "maximum_steps": 5}
+    arrays = perform("band", between, Unable(""), request)
+    assert arrays["converged"].tolist() == [False] * 3
+    assert np.isnan(arrays["energies"]).all()
+    for kind in ("cell", "band"):
+        with pytest.raises(MemoryError, match="out of memory"):
+            perform(kind, between, Unable("out of memory"), request)
+
+
 def test_a_relaxed_band_is_the_same_forward_and_backward():
     # A vacancy of copper and the neighbour that jumps into it: the ends are alike.
     crystal = bulk("Cu", cubic=True, a=3.59).repeat((2, 2, 2))
@@ -117,6 +159,10 @@ def test_relative_energies_of_two_polymorphs_are_per_atom():
     assert found.reference == pytest.approx(dft)
     assert found.value == pytest.approx(2.0 * dft)
     assert found.verdict == ("pass" if abs(dft) <= 5.0 else "fail")
+    for made, basis in zip(cases, ("DZVP", "TZVP"), strict=True):
+        made.reference.elements["basis Cu"] = basis
+    (other,) = relative_part(cases, same, same, LIMITS).findings
+    assert other.verdict == "not assessed"
 
 
 def test_the_mean_of_the_members_is_judged_and_their_spread_told():
@@ -153,14 +199,17 @@ def test_references_without_names_labels_or_one_level_are_refused(tmp_path):
     frames = joined([("cell", atoms)])
     predicted = evaluated(frames)
     good = labelled_atoms(atoms, "copper/relaxed/cell", predicted, 0, "PBE")
+    eos = labelled_atoms(atoms, "copper/eos/0", predicted, 0, "PBE")
     three = joined([("cell", fcc111("Al", (1, 1, 3), a=4.05, vacuum=5, periodic=True))])
     other = labelled_atoms(three.atoms(0), "copper/relaxed/b", evaluated(three), 0, "PBE")
     cases = {
         "expected SUBJECT/SET/POINT": [labelled_atoms(atoms, "copper", predicted, 0, "PBE")],
         "there twice": [good, good],
         "no energy and forces": [atoms],
-        "different levels": [good, labelled_atoms(atoms, "copper/eos/0", predicted, 0, "PBEsol")],
+        "different levels": [good, labelled_atoms(atoms, "copper/eos/1", predicted, 0, "PBEsol")],
         "another order": [good, other],
+        "basis Cu.*DZVP.*TZVP": [with_basis(good, "DZVP"), with_basis(eos, "TZVP")],
+        "not finite": [labelled_atoms(atoms, "copper/eos/0", scaled(predicted, np.nan), 0, "PBE")],
     }
     for number, (message, listed) in enumerate(cases.items()):
         path = tmp_path / f"{number}.extxyz"
@@ -169,6 +218,17 @@ def test_references_without_names_labels_or_one_level_are_refused(tmp_path):
             read_reference(path)
     with pytest.raises(InputError, match="no labels"):
         read_reference(Path(tmp_path / "nowhere"))
+    for text, message in (("", "no frame"), ("no xyz\n", "no extxyz file")):
+        (tmp_path / "torn.extxyz").write_text(text)
+        with pytest.raises(DataError, match=message):
+            read_reference(tmp_path / "torn.extxyz")
+
+
+def with_basis(atoms, basis):
+    made = atoms.copy()
+    made.calc = atoms.calc
+    made.info["dft_level"] = {"code": "PBE", "basis Cu": basis}
+    return made
 
 
 def test_settings_refuse_what_cannot_be_computed():
@@ -179,6 +239,7 @@ def test_settings_refuse_what_cannot_be_computed():
         {"crystals": [{"name": "a/b"}]},
         {"volume_strains": [0.0, 0.01, 0.02, 0.03, 0.04]},
         {"elastic_strains": [-0.01]},
+        {"elastic_strains": [0.0001]},
     ):
         with pytest.raises(InputError):
             validated(content, PhysicsSettings, "test")

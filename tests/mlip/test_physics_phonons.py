@@ -11,6 +11,7 @@ from physics_frames import case, copper, evaluated, joined, scaled, statics
 
 from mlip.engines.deepmd import Predicted
 from mlip.errors import DataError
+from mlip.validation.physics.figures import bands_figure
 from mlip.validation.physics.frames import FrameSet, LabelledSet
 from mlip.validation.physics.phonon_check import LOWEST, RMS, phonon_part
 from mlip.validation.physics.phonons import displaced_frames, phonons_of, rms_difference
@@ -139,6 +140,24 @@ def test_a_missing_displacement_leaves_phonons_unassessed_and_says_which(tmp_pat
     (found,) = part.findings
     assert found.verdict == "not assessed"
     assert "displacements are missing" in found.text
+    assert "own relaxed crystal" not in found.text
+
+
+@pytest.mark.filterwarnings("ignore:Mesh")
+def test_members_whose_cells_have_other_paths_do_not_share_a_figure(tmp_path):
+    # Tetragonal body-centred: the path for c < a is another one than for c > a.
+    flat, tall = (
+        phonons_of(frames, evaluated(frames).forces, "bct")
+        for c in (2.7, 3.1)
+        for frames in [joined(displaced_frames(body_centred(2.9, c), (1, 1, 1), 0.01))]
+    )
+    assert flat.bands.labels != tall.bands.labels
+    bands_figure(tmp_path / "bands.png", [flat, tall], None)
+    assert (tmp_path / "bands.png").stat().st_size > 5000
+
+
+def body_centred(a: float, c: float) -> Atoms:
+    return Atoms("Cu2", scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.5]], cell=[a, a, c], pbc=True)
 
 
 def test_frames_in_another_order_of_atoms_are_refused(emt_phonons):

@@ -52,15 +52,34 @@ def test_a_crystal_relaxed_by_labels_becomes_the_frames_of_a_reference(tmp_path)
 def test_a_path_moves_one_ion_and_takes_none_away(tmp_path):
     run(
         "make_physics_structures.py", "path", "hop", "--start", write_start(tmp_path),
-        "--move", 1, 0.5, 0.5, 0.5, "--images", 5, "--out", tmp_path / "hop.extxyz",
+        "--move", 1, 0, 0, 0, "--images", 5, "--out", tmp_path / "hop.extxyz",
     )  # fmt: skip
     images = ase.io.read(tmp_path / "hop.extxyz", index=":")
     assert [names(atoms, "hop")[0][2] for atoms in images] == [f"{k:03d}of005" for k in range(1, 6)]
-    assert {len(atoms) for atoms in images} == {32}
+    assert {len(atoms) for atoms in images} == {31}
     moved = np.linalg.norm(images[-1].positions - images[0].positions, axis=1)
     assert np.flatnonzero(moved > 1e-6).tolist() == [0]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--move", 0, 0, 0, 0), "number of an atom, 1 to 31"),
+        (("--move", 1, 0.5, 0.5, 0.5), "0.000 Å apart"),
+    ],
+)
+def test_a_path_that_cannot_be_made_is_refused(tmp_path, arguments, message):
+    with pytest.raises(subprocess.CalledProcessError) as found:
+        run(
+            "make_physics_structures.py", "path", "hop", "--start", write_start(tmp_path),
+            *arguments, "--out", tmp_path / "hop.extxyz",
+        )  # fmt: skip
+    assert found.value.returncode == 2
+    assert message in found.value.stdout
+    assert not (tmp_path / "hop.extxyz").exists()
+
+
 def write_start(folder: Path) -> Path:
-    copper().repeat((2, 2, 2)).write(folder / "start.extxyz")
+    # The atom at the origin is missing; the first of the others is next to its place.
+    copper().repeat((2, 2, 2))[1:].write(folder / "start.extxyz")
     return folder / "start.extxyz"

@@ -12,7 +12,6 @@ from stages import engine_log_starts, kill_when, mlip_process
 from mlip.cli import main
 from mlip.engines.deepmd_train import last_checkpoint, read_learning_curve, training_progress
 from mlip.manifest import read_manifest
-from mlip.training.inputs import maximum_neighbours, neighbour_limits
 
 
 def test_a_committee_has_all_promised_files(tiny_model):
@@ -40,14 +39,14 @@ def test_a_second_call_starts_no_engine(tiny_model, laboratory, capsys):
     assert (tiny_model / "manifest.json").read_bytes() == before
 
 
-def test_neighbour_limits_cover_the_data_with_a_margin(tiny_set):
-    systems = [tiny_set / "train" / "beta"]
-    most = maximum_neighbours(systems, ["Li", "P", "S"], 6.0)
-    limits = neighbour_limits(most)
-    assert all(limits[element] >= 1.3 * most[element] for element in most)
-    # fcc-like counting check: a larger cutoff can only add neighbours
-    wider = maximum_neighbours(systems, ["Li", "P", "S"], 6.5)
-    assert all(wider[element] >= most[element] for element in most)
+def test_a_torn_model_is_made_again(tiny_model, laboratory):
+    out = laboratory / "model_with_a_torn_file"
+    shutil.copytree(tiny_model, out)
+    torn = out / "compressed_1.pth"
+    size = torn.stat().st_size
+    torn.write_bytes(torn.read_bytes()[:1000])
+    assert main(["train", str(laboratory / "train.yml"), "--out", str(out)]) == 0
+    assert torn.stat().st_size == read_manifest(out).outputs["compressed_1.pth"].bytes == size
 
 
 def test_a_failed_certificate_stops_training_unless_accepted(tiny_set, laboratory, tmp_path):

@@ -10,8 +10,15 @@ import pytest
 from mlip.errors import DataError, RecipeError
 from mlip.recipes.train import TrainRecipe
 from mlip.training.curve_errors import FrameSums, force_errors
-from mlip.training.inputs import maximum_neighbours, smallest_distance
-from mlip.training.neighbours import closest_pair, most_neighbours, neighbour_room
+from mlip.training.neighbours import (
+    closest_pair,
+    maximum_neighbours,
+    most_in_data,
+    most_neighbours,
+    neighbour_limits,
+    neighbour_room,
+    smallest_distance,
+)
 from mlip.training.sets import frame_rows, probabilities, split_systems, system_size
 from mlip.training.subsets import nested_order, rows_of_fraction
 
@@ -41,6 +48,11 @@ def write_set(path, frames_by_system, weights=None, certificate=None):
     return path
 
 
+def room_of(recipe, data):
+    most = most_in_data(recipe, data, split_systems(data, "train"), ELEMENTS)
+    return neighbour_room(recipe, most)
+
+
 def test_neighbours_and_distance_of_a_lattice_are_known(tmp_path):
     systems = [write_system(tmp_path / "lattice", 2)]
     assert maximum_neighbours(systems, ELEMENTS, 2.6) == {"Li": 6, "P": 0, "S": 0}
@@ -49,9 +61,26 @@ def test_neighbours_and_distance_of_a_lattice_are_known(tmp_path):
     assert system_size(systems[0]) == (2, 27)
 
 
-def test_the_certificate_saves_counting_and_its_next_larger_cutoff_is_used(tmp_path):
+def test_a_cell_smaller_than_the_cutoff_has_its_own_images_as_neighbours(tmp_path):
+    folder = tmp_path / "primitive" / "set.000"
+    folder.mkdir(parents=True)
+    (folder.parent / "type.raw").write_text("0\n")
+    np.save(folder / "coord.npy", np.zeros((1, 3)))
+    # The primitive fcc cell, a = 4 Å: 12 neighbours at a / sqrt(2), 6 at a, 24 at a sqrt(3/2).
+    np.save(folder / "box.npy", np.array([[0.0, 2.0, 2.0, 2.0, 0.0, 2.0, 2.0, 2.0, 0.0]]))
+    systems = [folder.parent]
+    counts = [maximum_neighbours(systems, ["Li"], cutoff)["Li"] for cutoff in (3.0, 4.1, 5.0)]
+    assert counts == [12, 18, 42]
+    assert smallest_distance(systems) == pytest.approx(4.0 / np.sqrt(2.0))
+
+
+def test_room_is_the_maximum_with_a_margin():
+    assert neighbour_limits({"Li": 10, "P": 0, "S": 20}) == {"Li": 16, "P": 4, "S": 28}
+
+
+def test_the_certificate_saves_counting_at_its_own_cutoffs_alone(tmp_path):
     table = {"4.0": {"Li": 40, "P": 1, "S": 2}, "6.0": {"Li": 60, "P": 3, "S": 4}}
-    distances = {"Li-Li": 2.6, "overall": 1.9}
+    distances = {"Li-Li": 2.6, "all": 1.9}
     data = write_set(
         tmp_path,
         {"a": 1},
@@ -59,8 +88,9 @@ def test_the_certificate_saves_counting_and_its_next_larger_cutoff_is_used(tmp_p
     )
     systems = split_systems(data, "train")
     assert most_neighbours(data, systems, ELEMENTS, 4.0) == table["4.0"]
-    assert most_neighbours(data, systems, ELEMENTS, 5.2) == table["6.0"]
-    assert most_neighbours(data, systems, ELEMENTS, 6.5)["P"] == 0  # beyond the grid: counted
+    # Beside the grid and beyond it they are counted: those of a larger cutoff are too many.
+    assert most_neighbours(data, systems, ELEMENTS, 3.6) == {"Li": 18, "P": 0, "S": 0}
+    assert most_neighbours(data, systems, ELEMENTS, 6.5)["P"] == 0
     assert closest_pair(data, systems) == 1.9
 
 
@@ -76,7 +106,7 @@ def test_too_little_room_is_refused_by_name(tmp_path):
     descriptor = {"cutoff_angstrom": 2.6, "maximum_neighbours": {"Li": 4, "P": 4, "S": 4}}
     recipe = TrainRecipe(data="set", steps=5, descriptor=descriptor)
     with pytest.raises(RecipeError, match="Li 4, but the data has up to 6"):
-        neighbour_room(recipe, data, split_systems(data, "train"), ELEMENTS)
+        room_of(recipe, data)
 
 
 def test_angles_of_dpa3_have_room_of_their_own(tmp_path):
@@ -84,7 +114,7 @@ def test_angles_of_dpa3_have_room_of_their_own(tmp_path):
     net = {"cutoff_angstrom": 3.6, "cutoff_smooth_angstrom": 3.0}
     net |= {"angle_cutoff_angstrom": 2.6, "angle_cutoff_smooth_angstrom": 2.0}
     recipe = TrainRecipe(data="set", steps=5, descriptor={"type": "dpa3", "repflow": net})
-    room = neighbour_room(recipe, data, split_systems(data, "train"), ELEMENTS)
+    room = room_of(recipe, data)
     assert room.pairs["Li"] >= 18 > room.angles["Li"] >= 6
 
 
@@ -134,3 +164,6 @@ def test_errors_of_known_sums():
     everything = errors["all", "all"]
     assert everything.rmse == pytest.approx(np.sqrt(50.0 / 3.0))
     assert 3.0 <= everything.low <= everything.rmse <= everything.high <= 5.0
+    # One frame of a phase says nothing of the spread.
+    assert np.isnan(errors["melt", "all"].low)
+    assert np.isnan(errors["melt", "all"].high)

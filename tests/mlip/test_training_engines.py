@@ -10,7 +10,7 @@ import pytest
 
 from mlip.cli import main
 from mlip.engines import lammps
-from mlip.engines.deepmd import Prediction, predict_job, read_prediction
+from mlip.engines.deepmd import Prediction, explain, predict_job, read_prediction
 from mlip.engines.deepmd_model import model_script, network_differences
 from mlip.engines.deepmd_train import (
     read_learning_curve,
@@ -18,11 +18,15 @@ from mlip.engines.deepmd_train import (
     train_command,
     train_job,
 )
-from mlip.errors import EngineError
+from mlip.errors import EngineError, RecipeError
 from mlip.execution.job import Resources
 from mlip.execution.local import run_job
 from mlip.manifest import read_manifest
+from mlip.recipes.train import TrainRecipe
+from mlip.training.budget import layout, steps_for_budget
+from mlip.training.network import NeighbourRoom, model_section
 from mlip.training.repulsion import repulsion_table, zbl_energy
+from mlip.training.starting import StartingPoint, require_same_network
 
 ONE_MEMBER = """
 data: set
@@ -159,25 +163,41 @@ def test_dpa3_is_trained_frozen_and_runs_in_lammps(tiny_set, laboratory, one_cor
     assert energy == pytest.approx(found.energies[0], abs=1e-4 * len(types))
 
 
-def test_a_committee_starts_from_another_within_a_budget(
+def test_a_budget_becomes_steps_by_a_probe(tiny_model, one_core, tmp_path):
+    content = json.loads((tiny_model / "member_0" / "input.json").read_text())
+    data = content["training"]["training_data"]
+    data["systems"] = [str((tiny_model / "member_0" / name).resolve()) for name in data["systems"]]
+
+    def probe_input(steps):
+        return {**content, "training": {**content["training"], "numb_steps": steps}}
+
+    plan = layout(3, cores=1, gpus=0)
+    steps = steps_for_budget(1.0, tmp_path, plan, probe_input, "token")
+    kept = json.loads((tmp_path / "steps.json").read_text())
+    assert kept["waves"] == 3
+    assert steps == kept["steps"] == int(3600 / 3 / kept["seconds_per_step"])
+    assert [path.name for path in tmp_path.iterdir()] == ["steps.json"]
+
+
+def test_a_committee_starts_from_another_with_the_steps_its_budget_gave(
     tiny_set, tiny_model, laboratory, one_core, capsys
 ):
-    text = (laboratory / "train.yml").read_text().replace("steps: 40", "budget_hours: 0.004")
+    text = (laboratory / "train.yml").read_text().replace("steps: 40", "budget_hours: 1.0e-6")
     text = text.replace("committee_size: 2", "committee_size: 1\ncompress: false")
     text += "start_from: model\n"
     command, out = write_recipe(laboratory, "finer", text)
+    assert main(command) == 2
+    assert "are 0 steps" in capsys.readouterr().err
+    assert not list(out.glob("probe_*"))
+    # A resumed run asks the file, and no probe.
+    (out / "steps.json").write_text(json.dumps({"steps": 10}))
     assert main(command) == 0
-    kept = json.loads((out / "steps.json").read_text())
-    assert read_manifest(out).summary["steps"] == kept["steps"] >= 80
-    assert kept["steps"] == int(0.004 * 3600 / kept["waves"] / kept["seconds_per_step"])
+    assert "steps tell how many fit" not in capsys.readouterr().err
+    assert read_manifest(out).summary["steps"] == 10
     assert "Resuming from" in (out / "member_0" / "train.log").read_text()
     begun = read_learning_curve(out / "member_0" / "lcurve.out")
     before = read_learning_curve(tiny_model / "member_0" / "lcurve.out")
     assert begun[0]["rmse_e_trn"] < before[0]["rmse_e_trn"]
-    steps = out / "steps.json"
-    steps.write_text(json.dumps({**kept, "steps": 1}))  # a resumed run asks the file, not a probe
-    assert main(command) == 0
-    assert "nothing to do" in capsys.readouterr().out
 
 
 def test_a_start_from_another_network_is_refused_by_name(tiny_set, tiny_model, laboratory, capsys):
@@ -187,6 +207,28 @@ def test_a_start_from_another_network_is_refused_by_name(tiny_set, tiny_model, l
     assert main(command) == 2
     told = capsys.readouterr().err
     assert "fitting_net.neuron: found [8, 8], expected [8, 9]" in told
+
+
+def test_weights_of_another_form_are_refused_by_name(tmp_path):
+    elements = ["Li", "P", "S"]
+    room = NeighbourRoom(*2 * [dict.fromkeys(elements, 8)])
+    keys = {"data": "set", "steps": 5, "descriptor": {"type": "se_atten", "cutoff_angstrom": 4.0}}
+    plain = TrainRecipe(**keys)
+    repulsion = {"inner_angstrom": 0.8, "outer_angstrom": 1.4}
+    repulsive = TrainRecipe(**keys, short_range_repulsion=repulsion)
+
+    def start(script):
+        return StartingPoint(tmp_path, (tmp_path / "model_0.pth",), script)
+
+    sections = {r: model_section(r, 1, elements, room, "x.table") for r in (plain, repulsive)}
+    for recipe, section in sections.items():
+        require_same_network(start(section), recipe, elements)
+    with pytest.raises(RecipeError, match=r"sw_rmin: found 0\.8, expected None"):
+        require_same_network(start(sections[repulsive]), plain, elements)
+    foreign = json.loads(json.dumps(sections[plain]))
+    foreign["fitting_net"]["activation_function"] = "gelu"
+    with pytest.raises(RecipeError, match=r"activation_function: found gelu, expected tanh"):
+        require_same_network(start(foreign), plain, elements)
 
 
 def test_a_frozen_model_tells_its_network(tiny_model):
@@ -219,3 +261,13 @@ def test_the_speed_of_a_training_is_that_of_its_last_start(tmp_path):
     line = "DEEPMD INFO    average training time: {} s/batch (20 batches excluded)\n"
     log.write_text(line.format("0.9000") + line.format("0.0500"))
     assert seconds_per_step(log) == pytest.approx(0.05)
+
+
+def test_a_failure_is_explained_by_what_it_says():
+    trace = "frame #0: c10::Error::Error(c10::SourceLocation)\n"
+    line = "torch.AcceleratorError: CUDA error: an illegal memory access"
+    assert explain(f"Traceback\n{line}\n{trace}") == line
+    assert "make install" in explain("OSError: libx.so: undefined symbol: _ZN3c105Error")
+    assert explain("RuntimeError: NaN detected at batch 10") == (
+        "RuntimeError: NaN detected at batch 10"
+    )

@@ -13,10 +13,11 @@ from mlip.recipes.presets import presets
 from mlip.recipes.train import TrainRecipe
 from mlip.training.budget import layout
 from mlip.training.inputs import deepmd_input
+from mlip.training.network import NeighbourRoom
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ELEMENTS = ["Li", "P", "S"]
-LIMITS = {"Li": 8, "P": 4, "S": 12}
+ROOM = NeighbourRoom(*2 * [{"Li": 8, "P": 4, "S": 12}])
 
 
 def recipe(**keys):
@@ -24,7 +25,7 @@ def recipe(**keys):
 
 
 def content(**keys):
-    return deepmd_input(recipe(**keys), 7, ELEMENTS, LIMITS, ["a", "b"], [])
+    return deepmd_input(recipe(**keys), 7, ELEMENTS, ROOM, ["a", "b"], [])
 
 
 @pytest.mark.parametrize("name", ["quick", "standard", "production"])
@@ -61,6 +62,12 @@ def test_another_descriptor_replaces_that_of_a_preset():
         ({}, "steps: missing"),
         ({"steps": 5, "budget_hours": 1}, "found both"),
         ({"preset": "fast"}, "expected one of quick, standard, production"),
+        ({"preset": ["quick"]}, "expected one of quick, standard, production"),
+        ({"steps": 5, "loss": {"virial_start": 0}}, "DeePMD-kit ignores the virial"),
+        ({"steps": 5, "loss": {"energy_end": 0}}, "DeePMD-kit ignores the energy"),
+        ({"steps": 5, "loss": {"force_end": 0}}, r"loss\.force_end"),
+        ({"steps": 5, "descriptor": {"embedding_neurons": []}}, r"descriptor\.embedding_neurons"),
+        ({"steps": 5, "descriptor": {"embedding_neurons": [4, 8]}}, "found 16, expected at most 8"),
         ({"steps": 5, "descriptor": {"type": "dpa3"}, "compress": True}, "no compressed form"),
         ({"steps": 5, "descriptor": {"type": "gap"}}, "descriptor"),
         ({"steps": 5, "descriptor": {"type": "dpa3", "rcut": 6}}, r"descriptor\.rcut: unknown"),
@@ -83,6 +90,11 @@ def test_another_descriptor_replaces_that_of_a_preset():
 def test_an_impossible_recipe_says_why(keys, message):
     with pytest.raises(RecipeError, match=message):
         recipe(**keys)
+
+
+def test_a_term_of_the_loss_can_be_left_out():
+    loss = recipe(steps=5, loss={"virial_start": 0, "virial_end": 0}).loss
+    assert (loss.virial_start, loss.energy_end) == (0.0, 1.0)
 
 
 def test_the_shipped_learning_loop_trains_with_its_own_settings():

@@ -16,6 +16,7 @@ from mlip.model_directory import read_model_directory
 from mlip.recipes.base import validated
 from mlip.recipes.validate import ValidateRecipe
 from mlip.validation.card import write_card
+from mlip.validation.card_tables import range_lines
 from mlip.validation.finding import Finding
 from mlip.validation.frame_errors import frame_errors, worst_frames, write_frame_errors
 from mlip.validation.independence import BLOCK, UNTOUCHED, Independence
@@ -99,6 +100,16 @@ def make_set(directory: Path) -> Path:
     return directory
 
 
+def test_pairs_that_never_meet_are_said_to_be_farther_than_was_searched(tmp_path):
+    data = make_set(tmp_path / "set")
+    for name in ("warm", "cold"):
+        path = data / "train" / name / "set.000"
+        np.save(path / "coord.npy", np.array([[0, 0, 0, 9.0, 9.0, 9.0]]))
+        np.save(path / "box.npy", np.array([18 * np.eye(3).ravel()]))
+    text = "\n".join(range_lines({"range": training_range(data).as_json()}))
+    assert "Smallest distances in the training frames (Å): none below 4 Å." in text
+
+
 def test_the_training_range_is_that_of_the_training_frames_alone(tmp_path):
     found = training_range(make_set(tmp_path / "set"))
     assert found.elements == ("Li", "S")
@@ -139,11 +150,10 @@ def test_files_that_physics_compares_with_are_inputs_and_names_of_crystals_are_n
     crystals = [
         {"name": "beta-Li3PS4", "reference": "labels.extxyz"},
         {"name": "mine", "structure": "start"},
-        {"name": "gone", "structure": "nowhere"},
     ]
     recipe = validated({"physics": {"crystals": crystals}}, ValidateRecipe, "recipe")
     found = reference_files(recipe, tmp_path / "recipe.yml")
-    assert set(found) == {tmp_path / "start", tmp_path / "labels.extxyz"}
+    assert found == [tmp_path / "labels.extxyz", tmp_path / "start"]
     assert reference_files(ValidateRecipe(), tmp_path / "recipe.yml") == []
 
 

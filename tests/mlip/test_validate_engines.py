@@ -61,7 +61,7 @@ def test_metrics_cover_every_test_frame_and_keep_splits_apart(validated, tiny_se
     assert overall["force_components"] == sum(system.forces.size for system in systems)
     size = sum(np.square(s.forces).sum() for s in systems) / overall["force_components"]
     assert overall["force_reference_rms_mev_per_angstrom"] == pytest.approx(1000 * size**0.5)
-    assert metrics["splits"]["train"]["overall"]["frames"] < 10 * len(systems) + 1
+    assert metrics["splits"]["train"]["overall"]["frames"] == 2
     assert "train" not in metrics["committee_deviation"]
 
 
@@ -122,10 +122,12 @@ def test_a_member_that_does_not_match_its_compressed_form_is_refused(model, tiny
     shutil.copy(model / "type_map.json", broken)
     shutil.copy(model / "model_0.pth", broken)
     shutil.copy(compressed[1], broken / "compressed_0.pth")
+    (broken / "MODEL_CARD.md").write_text("of an earlier validation")
     with pytest.raises(GateError, match="compressed_0"):
         validate(RECIPE, broken, tiny_set)
     assert json.loads((broken / "validation" / "parity.json").read_text())["passed"] is False
     assert not parity_status(broken).ok
+    assert not (broken / "MODEL_CARD.md").exists()
 
 
 def test_one_foreign_potential_is_validated_unproved_and_without_trust(model, tiny_set, tmp_path):
@@ -137,6 +139,8 @@ def test_one_foreign_potential_is_validated_unproved_and_without_trust(model, ti
     assert parity_status(foreign).ok
     metrics = read_json(foreign / "validation" / "metrics.json")
     assert metrics["training"] == {"data": "unknown", "unproved": True, "range": None}
+    # Nobody knows whether it was trained on the training frames of this set.
+    assert set(metrics["splits"]) == {"test"}
     assert set(metrics["splits"]["test"]["by_independence"]) == {"unknown"}
     assert not metrics["trust"]["written"]
     assert "committee of two" in metrics["trust"]["reason"]
@@ -153,6 +157,14 @@ def test_dynamics_elsewhere_needs_parity_where_md_looks_for_it(model, tiny_set, 
     recipe = ValidateRecipe.model_validate({"dynamics": {}})
     with pytest.raises(InputError, match="never tested"):
         validate(recipe, unproved, tiny_set, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_reference_is_refused_before_any_engine_runs(model, tiny_set, tmp_path):
+    crystals = [{"name": "beta-Li3PS4", "reference": "nowhere.extxyz"}]
+    recipe = ValidateRecipe.model_validate({"physics": {"crystals": crystals}})
+    with pytest.raises(InputError, match=r"nowhere\.extxyz: no such file"):
+        validate(recipe, model, tiny_set, source=tmp_path / "recipe.yml", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

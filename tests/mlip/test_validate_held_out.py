@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from reference_systems import shifted, system
 
+from mlip.errors import GateError
 from mlip.model_directory import ModelDirectory
 from mlip.validation.held_out import (
     atom_errors,
@@ -55,6 +56,19 @@ def test_the_printed_errors_are_of_the_mean_of_the_members_on_untouched_runs(fou
     assert [row["system"] for row in content["worst_frames"]] == ["b"] * 2 + ["a"] * 3
     assert content["models"]["model_0"]["by_system"]["a"][FORCE] == pytest.approx(150)
     assert content["models"]["compressed_0"]["by_system"]["a"][FORCE] == pytest.approx(300)
+
+
+@pytest.mark.parametrize("quantity", ["energies", "forces", "virials"])
+def test_a_potential_that_gives_no_number_is_refused_by_frame(tmp_path, quantity):
+    reference = system("a", frames=4)
+    unseen = Independence(((UNTOUCHED,) * 4,), UNTOUCHED, None, "words")
+    good = shifted(reference)
+    arrays = {name: getattr(good, name).copy() for name in ("energies", "forces", "virials")}
+    arrays[quantity][2:] = np.nan
+    (tmp_path / "model_0").mkdir()
+    np.savez(tmp_path / "model_0" / "0.npz", **arrays)
+    with pytest.raises(GateError, match=r"model_0\.pth: .* 2 of 4 frames of a, first in row 2"):
+        split_errors(MODELS[:1], 1, [reference], unseen, tmp_path)
 
 
 def test_calibration_sees_the_atoms_of_untouched_runs_each_with_its_frame(found):

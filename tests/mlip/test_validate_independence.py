@@ -76,19 +76,39 @@ def test_two_matches_of_one_source_are_two_runs(tmp_path):
     assert independence(data, systems, trained(data)).labels == ((UNTOUCHED,) * 2, (BLOCK,) * 2)
 
 
-def test_two_sources_that_read_one_trajectory_are_one_run(tmp_path):
+@pytest.mark.parametrize("path", ["run/OUTCAR", "./run//OUTCAR"])
+def test_two_sources_that_read_one_trajectory_are_one_run(tmp_path, path):
     rows = [("train", "early", "early"), ("test", "late", "late"), ("test", "own", "own")]
     data = make_set(tmp_path / "set", rows)
     recipe = {
         "sources": [
             {"name": "early", "path": "run/OUTCAR"},
-            {"name": "late", "path": "run/OUTCAR"},
+            {"name": "late", "path": path},
             {"name": "own", "path": "other/OUTCAR"},
         ]
     }
     write_manifest(data, Manifest(kind="set", recipe=recipe))
     found = independence(data, [system("late"), system("own")], trained(data))
     assert found.labels == ((BLOCK,) * 2, (UNTOUCHED,) * 2)
+    assert found.gap_ps is None
+    assert "blocks of training runs, an unrecorded time from" in found.statement
+
+
+def test_the_gap_of_the_certificate_is_not_that_between_two_sources_of_one_run(tmp_path):
+    sides = [(split, name, name) for split in ("train", "test") for name in ("early", "late")]
+    data = make_set(tmp_path / "set", sides)
+    sources = [{"name": name, "path": "run/OUTCAR"} for name in ("early", "late")]
+    write_manifest(data, Manifest(kind="set", recipe={"sources": sources}))
+    found = independence(data, [system("early"), system("late")], trained(data))
+    assert (found.headline, found.gap_ps) == (BLOCK, None)
+
+
+def test_what_a_fine_tuned_model_saw_before_is_not_known(tmp_path):
+    data = make_set(tmp_path / "set", [("train", "a", "a"), ("test", "b", "b")])
+    tuned = trained(data).model_copy(update={"recipe": {"start_from": "../models/base"}})
+    found = independence(data, [system("b")], tuned)
+    assert found.headline == UNKNOWN
+    assert found.statement.endswith("not recorded: the model started from the weights of base")
 
 
 @pytest.mark.parametrize(("foreign", "words"), [(True, "has no manifest"), (False, "another set")])

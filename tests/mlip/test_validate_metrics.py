@@ -46,6 +46,17 @@ def test_constant_energy_shift_of_a_system_vanishes_only_after_shift_removal():
     assert overall["energy_after_system_shift_rmse_mev_per_atom"] == pytest.approx(0.0, abs=1e-9)
 
 
+def test_a_system_of_one_frame_has_no_error_after_shift_removal():
+    single, pair = system("a", frames=1), system("bb", frames=2)
+    alone = errors(single, shifted(single, energy=2.0))
+    found = groups_to_json(alone)["overall"]
+    assert found["energy_rmse_mev_per_atom"] == pytest.approx(1000.0)
+    assert found["energy_after_system_shift_rmse_mev_per_atom"] is None
+    groups = merge([alone, errors(pair, shifted(pair, np.array([0.2, -0.2])))])
+    found = groups_to_json(groups)["overall"]
+    assert found["energy_after_system_shift_rmse_mev_per_atom"] == pytest.approx(100.0)
+
+
 def test_shift_is_taken_per_system_not_per_phase():
     reference = system(frames=2, phases=("crystal", "melt"))
     groups = errors(reference, shifted(reference, np.array([0.2, -0.2])))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -150,6 +151,34 @@ def test_triclinic_data_alone_get_one_orthogonal_box_with_the_same_atoms():
     assert np.count_nonzero(boxed.cells[0]) == 3
     np.testing.assert_allclose(distances(boxed.coords[0]), distances(tilted.coords[0]))
     assert small.cell_kinds == ("small",)
+
+
+@pytest.mark.parametrize(
+    ("hottest", "kinds"),
+    [
+        (TILTED, [("triclinic",), ("boxed",), ("small",)]),
+        (8 * np.eye(3), [("orthogonal", "sheared"), ("small",)]),
+    ],
+)
+def test_a_cell_that_varies_is_compared_in_both_kinds(hottest, kinds):
+    other = 8 * np.eye(3) if hottest is TILTED else TILTED
+    system = frames("a", ("Li", "S"), other)
+    cells = system.cells.copy()
+    cells[2] = hottest  # the frame with the largest forces
+    found = choose_frames([replace(system, cells=cells)], 1)
+    assert [group.cell_kinds for group in found] == kinds
+
+
+def test_a_left_handed_cell_is_the_same_for_every_engine(tmp_path):
+    cell = np.array([[0.0, 8.0, 0.0], [8.0, 1.0, 0.0], [0.0, 0.0, 9.0]])
+    system = frames("a", ("Li", "P", "S"), cell)
+    group = choose_frames([system], 1)[0]
+    np.testing.assert_allclose(np.diag(group.cells[0]), [8.0, 8.0, 9.0])
+    np.testing.assert_allclose(distances(group.coords[0]), distances(system.coords[2]))
+    write_lammps_data(tmp_path / "f.data", group, 0, ("Li", "P", "S"))
+    atoms = read(tmp_path / "f.data", format="lammps-data", atom_style="atomic")
+    np.testing.assert_allclose(atoms.positions, group.coords[0], atol=1e-12)
+    np.testing.assert_allclose(atoms.cell.array, group.cells[0], atol=1e-12)
 
 
 def test_the_small_cell_holds_the_nearest_atom_of_each_element_and_keeps_images_apart():

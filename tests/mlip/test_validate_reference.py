@@ -87,6 +87,25 @@ def test_frames_csv_of_more_frames_than_the_data_is_refused(tmp_path):
         only(data)
 
 
+def test_a_frame_without_a_source_is_refused(tmp_path):
+    data = make_set(tmp_path / "set")
+    lines = (data / "frames.csv").read_text().splitlines()
+    (data / "frames.csv").write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(DataError, match=r"no source for 1 of 3 frames of test/Li1S1"):
+        only(data)
+
+
+@pytest.mark.parametrize("name", ["energy", "force", "coord", "box"])
+def test_labels_that_are_no_numbers_are_refused_by_frame(tmp_path, name):
+    data = make_set(tmp_path / "set")
+    path = data / "test" / "Li1S1" / "set.000" / f"{name}.npy"
+    values = np.load(path)
+    values[1:] = np.nan
+    np.save(path, values)
+    with pytest.raises(DataError, match=rf"{name}\.npy: .* 2 of 3 frames, first in row 1"):
+        only(data)
+
+
 def test_evenly_spaced_keeps_first_and_last_frame(tmp_path):
     system = only(make_set(tmp_path / "set", frames=11))
     assert evenly_spaced(system, 3).energies.tolist() == [0.0, 5.0, 10.0]

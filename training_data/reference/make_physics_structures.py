@@ -19,9 +19,11 @@ from pathlib import Path
 
 from ase import Atoms
 
+from mlip.errors import InputError, MlipError
 from mlip.labelling.frames import read_frames
 from mlip.structures.crystals import conventional_cell, find_crystal
-from mlip.validation.physics.barriers import image_names, interpolated_images
+from mlip.structures.geometry import inspect
+from mlip.validation.physics.barriers import FEWEST_IMAGES, image_names, interpolated_images
 from mlip.validation.physics.elastic import strained_frames
 from mlip.validation.physics.equation_of_state import volume_frames
 from mlip.validation.physics.frames import write_named
@@ -52,14 +54,21 @@ def crystal_frames(arguments: argparse.Namespace) -> list[tuple[str, Atoms]]:
 
 def path_frames(arguments: argparse.Namespace) -> list[tuple[str, Atoms]]:
     """Return the named images of one path: those given, or interpolated between two ends."""
-    if arguments.band is not None:
-        images = [frame.atoms for frame in read_frames([arguments.band])]
-    else:
+    images = [frame.atoms for frame in read_frames([arguments.band])] if arguments.band else []
+    count = len(images) if arguments.band else arguments.images
+    if count < FEWEST_IMAGES:
+        raise InputError(f"{count} images: a path takes at least {FEWEST_IMAGES}.")
+    if not images:
         start = read_frames([arguments.start])[0].atoms
         end = read_frames([arguments.end])[0].atoms if arguments.end else start.copy()
         if arguments.move:
             ion, *site = arguments.move
+            if ion not in range(1, len(end) + 1):
+                raise InputError(
+                    f"--move {ion:g}: expected the number of an atom, 1 to {len(end)}."
+                )
             end.positions[int(ion) - 1] = site @ end.cell.array
+        inspect(end, f"{arguments.name}, end")
         images = interpolated_images(start, end, arguments.images, arguments.name)
     points = image_names(len(images))
     return [
@@ -68,7 +77,7 @@ def path_frames(arguments: argparse.Namespace) -> list[tuple[str, Atoms]]:
     ]
 
 
-def main() -> None:
+def main() -> int:
     """Write the frames of one crystal or path."""
     parser = argparse.ArgumentParser(description="Structures for DFT references.")
     kinds = parser.add_subparsers(required=True)
@@ -77,7 +86,7 @@ def main() -> None:
     crystal.add_argument("--cell", type=Path, help="cell relaxed with DFT")
     crystal.add_argument("--without-equation-of-state", action="store_true")
     crystal.add_argument("--elastic-strain", type=float, nargs="*", default=[0.01])
-    crystal.add_argument("--phonon-supercell", type=int, nargs=3)
+    crystal.add_argument("--phonon-supercell", type=int, nargs=3, choices=range(1, 11))
     crystal.add_argument("--displacement-angstrom", type=float, default=0.015)
     crystal.set_defaults(make=crystal_frames)
     path = kinds.add_parser("path")
@@ -101,9 +110,14 @@ def main() -> None:
         has_ends = arguments.start and (arguments.end or arguments.move)
         if not (arguments.band or has_ends):
             parser.error("a path needs --band, or --start with --end or --move")
-    count = write_named(arguments.out, arguments.make(arguments))
+    try:
+        count = write_named(arguments.out, arguments.make(arguments))
+    except MlipError as error:
+        print(error)
+        return error.exit_code
     print(f"{arguments.out}: {count} frames to label")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -28,6 +28,7 @@ from mlip.labelling.label import label
 from mlip.recipes.base import load_recipe
 from mlip.recipes.label import LabelRecipe
 from mlip.structures.crystals import conventional_cell, find_crystal
+from mlip.validation.physics.equation_of_state import GPA_PER_EV_ANGSTROM3
 
 SYMMETRY_ANGSTROM = 1.0e-3
 
@@ -72,7 +73,7 @@ def relax(recipe: LabelRecipe, start: Atoms, out: Path, force: float, steps: int
     optimiser = BFGS(FrechetCellFilter(atoms), logfile="-", maxstep=0.1)
     converged = bool(optimiser.run(fmax=force, steps=steps))
     largest = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
-    stress = float(np.abs(atoms.get_stress()).max() * 160.21766339999998)
+    stress = float(np.abs(atoms.get_stress()).max() * GPA_PER_EV_ANGSTROM3)
     bare = Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=True)
     if converged:
         with replacing(out / "relaxed.extxyz") as temporary:

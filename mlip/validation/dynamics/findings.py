@@ -106,10 +106,14 @@ def _msd(c: Comparison, limits: AimdLimits) -> list[Finding]:
     for name in c.aimd.species:
         reference = msd_level(c.aimd.times_ps, c.aimd.msd[name])
         levels = [msd_level(o.times_ps, o.msd[name]) for o in c.replicas]
+        first, second = (msd_level(o.times_ps, o.msd[name]) for o in c.halves)
+        if min(reference, first, second, *levels) <= 0.0:
+            quantity, reason = f"MSD of {name} (Å^2)", f"{name} does not move"
+            found.append(_not_assessed(c.subject, quantity, limit, reason))
+            continue
         value = math.exp(float(np.mean(np.log(levels))))
         difference = math.log(value / reference)
         floor = scatter_floor(np.log(levels).tolist())
-        first, second = (msd_level(o.times_ps, o.msd[name]) for o in c.halves)
         verdict = judge_difference(difference, math.log(limit), floor)
         low, high = (0.25 * c.aimd.times_ps[-1], 0.5 * c.aimd.times_ps[-1])
         found.append(

@@ -10,7 +10,8 @@ import numpy as np
 from analysis.constants import FloatArray
 from analysis.errors import RangeError
 from analysis.msd import mean_squared_displacement
-from analysis.rdf import PairDistribution, largest_r_max, pair_distributions
+from analysis.pair_counts import largest_r_max
+from analysis.rdf import PairDistribution, pair_distributions
 from analysis.shells import find_first_shell
 from analysis.trajectory import Trajectory, centre_of_mass_path
 from analysis.vibrations import VibrationalDensityOfStates, vibrational_density_of_states

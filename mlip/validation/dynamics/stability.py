@@ -182,11 +182,14 @@ def distance_findings(
 
 
 def units_finding(subject: str, trajectory: Trajectory, limits: StabilityLimits) -> Finding:
-    """Compare the anion of each atom in most of the last frames with that of the start."""
-    quantity = "atoms in the anion that they started in (share)"
+    """Compare the kind of anion of each atom in most of the last frames with that of the start.
+
+    Kinds are compared, so that two anions of one kind may have exchanged atoms.
+    """
+    quantity = "atoms in an anion of the kind that they started in (share)"
     limit = limits.intact_share.value
     species = trajectory.species.tolist()
-    tail = max(TAIL_PS, TAIL_SHARE * trajectory.duration_ps)
+    tail = min(max(TAIL_PS, TAIL_SHARE * trajectory.duration_ps), trajectory.duration_ps)
     spacing = _stride(trajectory) * trajectory.frame_interval_ps
     try:
         rules = anion_rules()

@@ -11,6 +11,9 @@ from mlip.errors import DataError, InputError
 from mlip.validation.physics.frames import FrameSet
 from mlip.validation.reference import FloatArray
 
+# The least that have a highest one between two ends.
+FEWEST_IMAGES = 3
+
 
 @dataclass(frozen=True)
 class Path:
@@ -74,18 +77,29 @@ def path_energies(frames: FrameSet, energies: FloatArray, what: str) -> Path:
     Raises
     ------
     DataError
-        If an image is missing, or an energy is not finite.
+        If there are fewer than three images, one is missing, or an energy is not finite.
     """
     expected = frames.points[0].rpartition("of")[2]
-    if not expected.isdigit() or list(frames.points) != image_names(int(expected)):
+    whole = expected.isdigit() and list(frames.points) == image_names(int(expected))
+    if not whole or len(frames.points) < FEWEST_IMAGES:
         raise DataError(
             f"{what}: images {', '.join(frames.points)}; expected 001of007, 002of007, ... without "
-            "a gap. Label all images."
+            f"a gap, at least {FEWEST_IMAGES}. Label all images."
         )
     if not np.isfinite(energies).all():
         raise DataError(f"{what}: the energy of an image is not finite.")
-    steps = []
-    for one, other in zip(frames.coords[:-1], frames.coords[1:], strict=True):
-        fractional = (other - one) @ np.linalg.inv(frames.cells[0])
-        steps.append(np.linalg.norm((fractional - np.round(fractional)) @ frames.cells[0]))
+    steps = [
+        np.linalg.norm(_moves(frames, image, image + 1)) for image in range(len(frames.points) - 1)
+    ]
     return Path(np.concatenate([[0.0], np.cumsum(steps)]), energies - energies[0])
+
+
+def largest_move(frames: FrameSet) -> float:
+    """Return how far the atom that moves most goes from the first to the last image, Å."""
+    return float(np.linalg.norm(_moves(frames, 0, -1), axis=1).max())
+
+
+def _moves(frames: FrameSet, one: int, other: int) -> FloatArray:
+    """Return the moves of all atoms between two images, shape (N, 3), the short way round."""
+    fractional = (frames.coords[other] - frames.coords[one]) @ np.linalg.inv(frames.cells[0])
+    return np.asarray((fractional - np.round(fractional)) @ frames.cells[0])

@@ -8,12 +8,14 @@ import numpy as np
 from ase import Atoms
 from ase.formula import Formula
 
-from analysis.closest import frame_geometry
+from analysis.closest import closest_distances
+from mlip.structures.geometry import density_g_cm3
 from mlip.validation.physics.equation_of_state import GPA_PER_EV_ANGSTROM3
 from mlip.validation.reference import FloatArray
 
 LENGTHS = ("a", "b", "c")
 ANGLES = ("alpha", "beta", "gamma")
+DISTANCES_ANGSTROM = 4.0
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class CrystalState:
     volume_angstrom3 : float
     density_g_cm3 : float
     distances_angstrom : dict of str to float
-        Shortest by pair of elements, up to 3 Å.
+        Shortest by pair of elements, up to 4 Å.
     energy_ev_per_atom : float
     """
 
@@ -43,13 +45,17 @@ class CrystalState:
 
 def crystal_state(atoms: Atoms, energy_ev: float) -> CrystalState:
     """Measure a crystal; `energy_ev` is of the whole cell."""
-    geometry = frame_geometry(atoms.get_chemical_symbols(), atoms.positions, atoms.cell.array)
     return CrystalState(
         formula_unit(atoms),
         np.asarray(atoms.cell.cellpar(), dtype=float),
         float(atoms.get_volume()),
-        geometry.density_g_cm3,
-        geometry.closest_angstrom,
+        density_g_cm3(atoms),
+        closest_distances(
+            atoms.get_chemical_symbols(),
+            atoms.positions,
+            atoms.cell.array,
+            within_angstrom=DISTANCES_ANGSTROM,
+        ),
         energy_ev / len(atoms),
     )
 

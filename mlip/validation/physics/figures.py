@@ -70,9 +70,18 @@ def dos_figure(path: Path, members: Sequence[Phonons], reference: Phonons | None
 
 
 def bands_figure(path: Path, members: Sequence[Phonons], reference: Phonons | None) -> None:
-    """Draw phonon bands along one path; every line starts at the first member's distances."""
-    drawn = [*members, *([reference] if reference else [])]
+    """Draw phonon bands along one path; every line starts at the first member's distances.
+
+    Members whose relaxed cell has another path than that of the first are left out, and the
+    legend tells how many are drawn.
+    """
+    path_labels = members[0].bands.labels
+    alike = [member for member in members if member.bands.labels == path_labels]
+    drawn = [*alike, *([reference] if reference else [])]
     distances = drawn[0].bands.distances
+    own = "potential"
+    if len(alike) < len(members):
+        own += f" ({len(alike)} of {len(members)} members, the others have another path)"
     with rc_context(SETTINGS):
         figure = Figure(figsize=(1.6 * WIDTH_INCH, WIDTH_INCH), layout="constrained")
         axis = figure.add_subplot()
@@ -88,8 +97,8 @@ def bands_figure(path: Path, members: Sequence[Phonons], reference: Phonons | No
                     linestyle=(0, (3, 2)) if is_reference else "-",
                     alpha=1.0 if is_reference else 0.75,
                 )
-            name = "DFT" if is_reference else "potential"
-            if number in (0, len(members)):
+            name = "DFT" if is_reference else own
+            if number in (0, len(alike)):
                 axis.plot([], [], color=colour, label=name)
         places, labels = _ticks(distances, drawn[0].bands.labels)
         for place in places:

@@ -8,7 +8,7 @@ several names, with ``;`` between them. They travel as ``config_type``, which `m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import ase.io
@@ -80,12 +80,15 @@ class Reference:
     path : Path
     sets : dict of (subject, set) to LabelledSet
     level : str
-        Level of theory in words.
+        Level of theory in words, without what depends on the element.
+    elements : dict of str to str
+        Basis and potential of each element, where the labels tell.
     """
 
     path: Path
     sets: dict[tuple[str, str], LabelledSet]
     level: str
+    elements: dict[str, str] = field(default_factory=dict)
 
 
 def frame_set(frames: Sequence[Atoms], points: Sequence[str], where: str) -> FrameSet:
@@ -145,29 +148,39 @@ def read_reference(path: Path) -> Reference:
     InputError
         If there is nothing.
     DataError
-        If a frame has no name or no label, a name comes twice, or the levels differ.
+        If a file is no extxyz, a frame has no name or no finite label, a name comes twice, or the
+        levels differ.
     """
     collected: dict[tuple[str, str], dict[str, Atoms]] = {}
-    levels: dict[str, str] = {}
+    level: dict[str, tuple[str, str]] = {}
     for file in reference_files(path):
-        for number, atoms in enumerate(ase.io.read(file, index=":", format="extxyz")):
+        for number, atoms in enumerate(_read(file)):
             where = f"{file} frame {number}"
-            if atoms.calc is None or not {"energy", "forces"} <= set(atoms.calc.results):
-                raise DataError(f"{where}: no energy and forces. Label it with `mlip label`.")
-            levels.setdefault(_level(atoms), where)
+            _require_labels(atoms, where)
+            words, elements = _level(atoms)
+            for key, value in {LEVEL_KEY: words, **elements}.items():
+                known, first = level.setdefault(key, (value, where))
+                if known != value:
+                    raise DataError(
+                        f"{path}: labels of different levels of theory, {key}: {first} has "
+                        f"{known!r}, {where} has {value!r}. Keep them in separate directories."
+                    )
             for subject, kind, point in names(atoms, where):
                 points = collected.setdefault((subject, kind), {})
                 if point in points:
                     raise DataError(f"{where}: {subject}/{kind}/{point} is there twice.")
                 points[point] = atoms
-    if len(levels) > 1:
-        (one, first), (other, second) = list(levels.items())[:2]
-        raise DataError(
-            f"{path}: labels of different levels of theory: {first} has {one!r}, {second} has "
-            f"{other!r}. Keep them in separate directories."
-        )
     sets = {key: _labelled(points, f"{path} {'/'.join(key)}") for key, points in collected.items()}
-    return Reference(path, sets, next(iter(levels)))
+    words, _ = level.pop(LEVEL_KEY)
+    return Reference(path, sets, words, {key: value for key, (value, _) in level.items()})
+
+
+def same_level(one: Reference | None, other: Reference | None) -> bool:
+    """Tell whether energies of two references can be compared."""
+    if one is None or other is None or one.level != other.level:
+        return False
+    shared = one.elements.keys() & other.elements.keys()
+    return all(one.elements[key] == other.elements[key] for key in shared)
 
 
 def names(atoms: Atoms, where: str) -> list[tuple[str, str, str]]:
@@ -209,13 +222,35 @@ def reference_files(path: Path) -> list[Path]:
     return found
 
 
-def _level(atoms: Atoms) -> str:
-    """Return the level in words; basis and potential of each element are left out."""
+def _read(file: Path) -> list[Atoms]:
+    try:
+        frames = ase.io.read(file, index=":", format="extxyz")
+    except Exception as error:  # ASE readers raise whatever they trip over
+        raise DataError(
+            f"{file}: no extxyz file ({type(error).__name__}: {error}). Expected labelled frames "
+            "of `mlip label`."
+        ) from error
+    if not frames:
+        raise DataError(f"{file}: no frame in it. Expected labelled frames of `mlip label`.")
+    return list(frames)
+
+
+def _require_labels(atoms: Atoms, where: str) -> None:
+    found = atoms.calc.results if atoms.calc is not None else {}
+    if not {"energy", "forces"} <= set(found):
+        raise DataError(f"{where}: no energy and forces. Label it with `mlip label`.")
+    if not (np.isfinite(found["energy"]) and np.isfinite(found["forces"]).all()):
+        raise DataError(f"{where}: energy or forces are not finite. Take the frame out.")
+
+
+def _level(atoms: Atoms) -> tuple[str, dict[str, str]]:
+    """Return the level in words, and apart from it basis and potential of each element."""
     level = atoms.info.get(LEVEL_KEY)
     if not isinstance(level, dict):
-        return str(level or "of unknown level")
-    shown = {k: v for k, v in level.items() if not k.startswith(("basis ", "potential "))}
-    return ", ".join(f"{key} {value}" for key, value in sorted(shown.items()))
+        return str(level or "of unknown level"), {}
+    elements = {k: str(v) for k, v in level.items() if k.startswith(("basis ", "potential "))}
+    shown = sorted((k, v) for k, v in level.items() if k not in elements)
+    return ", ".join(f"{key} {value}" for key, value in shown), elements
 
 
 def _labelled(points: dict[str, Atoms], where: str) -> LabelledSet:

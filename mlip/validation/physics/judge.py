@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mlip.validation.finding import Finding, ReferenceKind, Verdict
-from mlip.validation.physics.thresholds import Threshold
+from mlip.validation.thresholds import Threshold
 
 RELATIVE = "relative"
 

@@ -9,18 +9,20 @@ from mlip.engines.deepmd_statics import Statics
 from mlip.errors import DataError
 from mlip.validation.finding import Finding
 from mlip.validation.physics.barriers import Path as IonPath
-from mlip.validation.physics.barriers import image_names, path_energies
+from mlip.validation.physics.barriers import image_names, largest_move, path_energies
 from mlip.validation.physics.case import NAN, CrystalCase
 from mlip.validation.physics.cell_check import relaxed_state
 from mlip.validation.physics.crystal import formula_unit
 from mlip.validation.physics.figures import path_figure
-from mlip.validation.physics.frames import FrameSet, LabelledSet
+from mlip.validation.physics.frames import FrameSet, LabelledSet, same_level
 from mlip.validation.physics.judge import judged, unjudged
 from mlip.validation.physics.parts import Curve, Part
 from mlip.validation.physics.thresholds import PhysicsThresholds
 from mlip.validation.reference import FloatArray
 
 BARRIER = "barrier (meV)"
+# Ends nearer than this fell into one minimum; the ion of a hop moves farther.
+SAME_MINIMUM_ANGSTROM = 0.3
 
 
 def barrier_part(
@@ -68,9 +70,12 @@ def band_part(name: str, bands: Sequence[Statics], symbols: Sequence[str], figur
     for statics in bands:
         points = tuple(image_names(len(statics.coords)))
         frames = FrameSet(points, tuple(symbols), statics.coords, statics.cells)
-        members.append(_path(frames, statics, name) if statics.converged.all() else None)
+        good = statics.converged.all() and largest_move(frames) > SAME_MINIMUM_ANGSTROM
+        members.append(_path(frames, statics, name) if good else None)
     barriers = [1000.0 * member.barrier_ev if member else NAN for member in members]
     why = "climbing elastic band of the potential alone; no DFT images"
+    if not all(members):
+        why += "; no value where the band did not converge or both ends fell into one minimum"
     found = unjudged(name, BARRIER, barriers, why)
     return Part((found,), {}, (_drawn(figure, members, None),))
 
@@ -112,8 +117,8 @@ def _pair(
     labels = [crystal.labelled("relaxed") for crystal in (case, base)]
     fault = "no DFT energy of both"
     if labels[0] is not None and labels[1] is not None:
-        fault = f"DFT levels differ: {case.level} and {base.level}"
-        if case.level == base.level:
+        fault = f"DFT levels or basis sets differ: {case.level} and {base.level}"
+        if same_level(case.reference, base.reference):
             dft = _energy(labels[0].labels.energies, case) - _energy(
                 labels[1].labels.energies, base
             )
@@ -127,9 +132,8 @@ def _pair(
     own = []
     for one, other in zip(relaxed[case.name], relaxed[base.name], strict=True):
         states = relaxed_state(case, one), relaxed_state(base, other)
-        known = states[0] is not None and states[1] is not None
         difference = NAN
-        if known and states[0] and states[1]:
+        if states[0] and states[1]:
             difference = states[0].energy_ev_per_atom - states[1].energy_ev_per_atom
         own.append(1000.0 * difference)
     why = f"{fault}; both relaxed by the potential"

@@ -59,7 +59,10 @@ def phonon_part(
             _phonons(o.frames, o.statics.predicted.forces, case.name) if o else None for o in own
         ]
         lowest = [member.lowest_thz if member else NAN for member in members]
-        why = f"{fault}; the potential's own relaxed crystal, {NO_SPLITTING}"
+        # Labelled displacements stand in for the potential's own, which are not made then.
+        why = fault
+        if labelled is None:
+            why += f"; the potential's own relaxed crystal, {NO_SPLITTING}"
         findings = [unjudged(case.name, LOWEST, lowest, why)]
     found = [member for member in members if member is not None]
     if found:

@@ -5,16 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlip.recipes.base import Recipe, load_recipe
+from mlip.validation.thresholds import Threshold
 
 FILE = Path(__file__).with_name("thresholds.yml")
-
-
-class Threshold(Recipe):
-    """One number, its unit, and why it is what it is."""
-
-    value: float
-    unit: str
-    reason: str
 
 
 class PhysicsThresholds(Recipe):
@@ -35,6 +28,7 @@ class PhysicsThresholds(Recipe):
     barrier: Threshold
     path_energy: Threshold
     experiment_cell_length: Threshold
+    experiment_cell_angle: Threshold
     experiment_density: Threshold
     experiment_bulk_modulus: Threshold
     reference_largest_force: Threshold
