@@ -4,67 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from analysis.anion_rules import OTHER, AnionRules, UnitRule, anion_rules
 from analysis.constants import FloatArray, IntArray
 from analysis.errors import AnalysisError
+from analysis.structure.bonds import Bonds, find_bonds
 
-FILE = Path(__file__).with_name("anion_rules.yml")
+__all__ = ["CATION", "AnionRules", "AnionUnits", "Anions", "UnitRule", "anion_rules", "anion_units"]
+
 CATION = "cation"
-
-Pair = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class UnitRule:
-    """What a connected component must be to bear a name.
-
-    Attributes
-    ----------
-    name : str
-    atoms : mapping of str to (float, float)
-        Fewest and most atoms of each element; elements not named must be absent.
-    bonds : mapping of (str, str) to int
-        Number of bonds of a pair of elements.
-    neighbours : mapping of (str, str) to int
-        Number of bonded atoms of the second element that every atom of the first has.
-    """
-
-    name: str
-    atoms: Mapping[str, tuple[float, float]]
-    bonds: Mapping[Pair, int]
-    neighbours: Mapping[Pair, int]
-
-
-@dataclass(frozen=True)
-class AnionRules:
-    """A table of bonds and units; see ``anion_rules.yml``.
-
-    Attributes
-    ----------
-    cutoffs_angstrom : mapping of (str, str) to float
-        Largest bond length by pair of elements, each pair once.
-    cations : frozenset of str
-        Elements that belong to no unit.
-    units : tuple of UnitRule
-        The first that fits counts.
-    """
-
-    cutoffs_angstrom: Mapping[Pair, float]
-    cations: frozenset[str]
-    units: tuple[UnitRule, ...]
-
-    @property
-    def anion_elements(self) -> frozenset[str]:
-        """Elements that have bonds."""
-        return frozenset(element for pair in self.cutoffs_angstrom for element in pair)
 
 
 @dataclass(frozen=True)
@@ -85,57 +39,34 @@ class AnionUnits:
 
 
 @dataclass(frozen=True)
-class _Bonds:
-    """Directed bonds: every bond is there from both ends; `shift` counts cell vectors."""
+class Anions:
+    """The anions of one frame as arrays over its M atoms with bonds and its U units.
 
-    i: IntArray
-    j: IntArray
-    shift: IntArray
-
-
-@cache
-def anion_rules(path: Path = FILE) -> AnionRules:
-    """Read a rule table; by default that of the package.
-
-    Raises
-    ------
-    AnalysisError
-        If the file cannot be read, an entry is missing, or a row names an unknown element.
+    Attributes
+    ----------
+    unit : (M,) int array
+        Unit of every atom.
+    name : (U,) int array
+        Name of every unit, an index of `AnionRules.unit_names`.
+    atoms : (U, K) int array
+        Atoms of each element, in the order of `AnionRules.elements`.
+    endless : (U,) bool array
+        Whether the unit is bonded to its own periodic image.
+    charge_e : (U,) float array
+        Formal charge: oxidation states of the atoms and what bonds of like atoms add.
+    formers : (M,) int array
+        Network formers bonded to every atom.
+    bonds : (pairs,) int array
+        Bonds of each pair of `AnionRules.pairs`.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
 
-    try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-        rules = AnionRules(
-            {
-                _pair(key): float(entry["cutoff_angstrom"])
-                for key, entry in content["bonds"].items()
-            },
-            frozenset(content["cations"]),
-            tuple(
-                UnitRule(
-                    str(row["name"]),
-                    {str(element): _range(count) for element, count in row["atoms"].items()},
-                    {_pair(key): int(count) for key, count in row.get("bonds", {}).items()},
-                    {_pair(key): int(count) for key, count in row.get("neighbours", {}).items()},
-                )
-                for row in content["units"]
-            ),
-        )
-    except (OSError, YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise AnalysisError(
-            f"{path}: not a table of anion rules ({type(error).__name__}: {error}). Expected "
-            "bonds, cations and units as in analysis/anion_rules.yml."
-        ) from error
-    for rule in rules.units:
-        named = {e for pair in (*rule.bonds, *rule.neighbours) for e in pair} | set(rule.atoms)
-        if unknown := named - rules.anion_elements:
-            raise AnalysisError(
-                f"{path}: unit {rule.name} names {', '.join(sorted(unknown))}, which has no bond. "
-                "Add a cutoff under `bonds`."
-            )
-    return rules
+    unit: IntArray
+    name: IntArray
+    atoms: IntArray
+    endless: np.ndarray
+    charge_e: FloatArray
+    formers: IntArray
+    bonds: IntArray
 
 
 def anion_units(
@@ -168,124 +99,163 @@ def anion_units(
     units joined by a bond between like atoms are one. A component that is bonded to its own
     image has no end: it holds infinitely many atoms of each of its elements, so it fits only
     rows with an open range. Thermal motion breaks and makes bonds for some fs; a single frame
-    knows no better.
+    knows no better (`analysis.structure.speciation` averages over time).
     """
-    _check(symbols, positions, cell, rules)
-    names = np.array(symbols, dtype=str)
-    inside = np.flatnonzero(~np.isin(names, list(rules.cations)))
-    elements = names[inside]
-    labels = np.full(len(names), CATION, dtype=object)
-    if not len(inside):
-        return AnionUnits(tuple(labels), {})
-    bonds = _find_bonds(elements, np.asarray(positions)[inside], cell, rules)
-    graph = coo_array((np.ones(len(bonds.i)), (bonds.i, bonds.j)), shape=(len(inside),) * 2)
-    number, component = connected_components(graph, directed=False)
-    names_of = _name_components(elements, bonds, component, int(number), rules)
-    labels[inside] = np.array(names_of, dtype=object)[component]
-    return AnionUnits(tuple(labels), dict(sorted(Counter(names_of).items())))
-
-
-def _check(
-    symbols: Sequence[str], positions: FloatArray, cell: FloatArray, rules: AnionRules
-) -> None:
     if np.shape(positions) != (len(symbols), 3) or np.shape(cell) != (3, 3):
         raise AnalysisError(
             f"found positions {np.shape(positions)} and cell {np.shape(cell)} for {len(symbols)} "
             f"symbols; expected ({len(symbols)}, 3) and (3, 3)."
         )
-    if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
-        raise AnalysisError("a position or cell vector is not a finite number.")
-    if abs(np.linalg.det(cell)) < 1e-6:
-        raise AnalysisError("the cell has no volume; bonds are searched in a periodic cell.")
-    if unknown := set(symbols) - rules.cations - rules.anion_elements:
-        raise AnalysisError(
-            f"no anion rule for {', '.join(sorted(unknown))}: the table knows "
-            f"{', '.join(sorted(rules.anion_elements))} and the cations "
-            f"{', '.join(sorted(rules.cations))}. Add the element to the table."
-        )
+    inside, kinds = bonding_atoms(symbols, rules)
+    labels = np.full(len(symbols), CATION, dtype=object)
+    cutoffs = rules.pair_matrix(rules.cutoffs_angstrom, 0.0)
+    bonds = find_bonds(kinds, np.asarray(positions)[inside], cell, cutoffs)
+    anions = assemble_anions(kinds, bonds, rules)
+    names = np.array(unit_labels(anions, rules), dtype=object)
+    labels[inside] = names[anions.unit]
+    return AnionUnits(tuple(labels), dict(sorted(Counter(names.tolist()).items())))
 
 
-def _find_bonds(
-    elements: np.ndarray, positions: FloatArray, cell: FloatArray, rules: AnionRules
-) -> _Bonds:
-    from ase import Atoms
-    from ase.neighborlist import neighbor_list
+def bonding_atoms(symbols: Sequence[str], rules: AnionRules) -> tuple[IntArray, IntArray]:
+    """Return the rows of the atoms that have bonds, (M,), and their elements as indices, (M,).
 
-    atoms = Atoms(elements.tolist(), positions=positions, cell=cell, pbc=True)
-    i, j, shift = neighbor_list("ijS", atoms, dict(rules.cutoffs_angstrom))
-    return _Bonds(i, j, shift)
-
-
-def _name_components(
-    elements: np.ndarray, bonds: _Bonds, component: np.ndarray, number: int, rules: AnionRules
-) -> list[str]:
-    """Return the name of each component."""
-    kinds = sorted(rules.anion_elements)
-    code = np.searchsorted(kinds, elements)
-    atoms = np.zeros((number, len(kinds)), dtype=int)
-    np.add.at(atoms, (component, code), 1)
-    # Bonded atoms of each kind around each atom.
-    around = np.zeros((len(elements), len(kinds)), dtype=int)
-    np.add.at(around, (bonds.i, code[bonds.j]), 1)
-    # Ends of bonds, both directions, by component and pair of kinds.
-    ends = np.zeros((number, len(kinds), len(kinds)), dtype=int)
-    np.add.at(ends, (component[bonds.i], code[bonds.i], code[bonds.j]), 1)
-    fewest = np.full((number, len(kinds), len(kinds)), np.iinfo(int).max)
-    most = np.zeros_like(fewest)
-    np.minimum.at(fewest, (component, code), around)
-    np.maximum.at(most, (component, code), around)
-    extent = np.where(_endless(component, number, bonds)[:, None] & (atoms > 0), np.inf, atoms)
-
-    names = np.full(number, "", dtype=object)
-    for rule in rules.units:
-        fits = names == ""
-        for k, kind in enumerate(kinds):
-            low, high = rule.atoms.get(kind, (0.0, 0.0))
-            fits &= (low <= extent[:, k]) & (extent[:, k] <= high)
-        for (one, other), count in rule.bonds.items():
-            a, b = kinds.index(one), kinds.index(other)
-            fits &= ends[:, a, b] == count * (2 if a == b else 1)
-        for (one, other), count in rule.neighbours.items():
-            a, b = kinds.index(one), kinds.index(other)
-            fits &= (fewest[:, a, b] == count) & (most[:, a, b] == count)
-        names[fits] = rule.name
-    for unit in np.flatnonzero(names == ""):
-        names[unit] = _formula(kinds, atoms[unit], endless=bool(np.isinf(extent[unit]).any()))
-    return names.tolist()
+    Raises
+    ------
+    AnalysisError
+        If an element is neither a cation nor has bonds.
+    """
+    if problem := rules.missing(set(symbols)):
+        raise AnalysisError(problem)
+    names = np.array(symbols, dtype=str)
+    code = np.full(len(names), -1, dtype=np.int64)
+    for index, element in enumerate(rules.elements):
+        code[names == element] = index
+    inside = np.flatnonzero(code >= 0)
+    return inside, code[inside]
 
 
-def _endless(component: np.ndarray, number: int, bonds: _Bonds) -> np.ndarray:
-    """Tell which components are bonded to their own periodic image."""
-    known = np.zeros(len(component), dtype=bool)
-    known[np.unique(component, return_index=True)[1]] = True
-    # Cell in which each atom lies when the component is followed from its first atom.
-    place = np.zeros((len(component), 3), dtype=int)
-    while (front := known[bonds.i] & ~known[bonds.j]).any():
-        place[bonds.j[front]] = place[bonds.i[front]] + bonds.shift[front]
-        known[bonds.j[front]] = True
-    astray = (place[bonds.i] + bonds.shift != place[bonds.j]).any(axis=1)
-    endless = np.zeros(number, dtype=bool)
-    endless[component[bonds.i[astray]]] = True
-    return endless
+def assemble_anions(kinds: IntArray, bonds: Bonds, rules: AnionRules) -> Anions:
+    """Assemble the units that bonds make of atoms, and name them.
+
+    Parameters
+    ----------
+    kinds : (M,) int array
+        Element of every atom, an index of `rules.elements`.
+    bonds : Bonds
+    rules : AnionRules
+
+    Notes
+    -----
+    The formal charge shares the electrons of a bond between like atoms evenly and gives those of
+    a bond between unlike atoms to the more electronegative one (IUPAC, oxidation state,
+    doi 10.1351/goldbook.O04365). It presumes that every former has the state of the table: a
+    former with a lone pair, P(III), carries 2 e less than counted.
+    """
+    n_atoms, n_kinds = len(kinds), len(rules.elements)
+    graph = coo_array((np.ones(len(bonds.i)), (bonds.i, bonds.j)), shape=(n_atoms, n_atoms))
+    found, labels = connected_components(graph, directed=False)
+    number, unit = int(found), labels.astype(np.int64)
+    atoms = np.bincount(unit * n_kinds + kinds, minlength=number * n_kinds)
+    atoms = atoms.reshape(number, n_kinds)
+    # Bonded atoms of each kind around each atom; a bond to its own image counts from both ends.
+    ends = np.concatenate([bonds.i, bonds.j]) * n_kinds
+    ends += kinds[np.concatenate([bonds.j, bonds.i])]
+    around = np.bincount(ends, minlength=n_atoms * n_kinds).reshape(n_atoms, n_kinds)
+    endless = _endless(unit, number, bonds)
+
+    pair_of = rules.pair_matrix(dict(zip(rules.pairs, range(len(rules.pairs)), strict=True)), -1)
+    pair = pair_of[kinds[bonds.i], kinds[bonds.j]].astype(np.int64)
+    n_pairs = len(rules.pairs)
+    by_pair = np.bincount(unit[bonds.i] * n_pairs + pair, minlength=number * n_pairs)
+    by_pair = by_pair.reshape(number, n_pairs)
+
+    states = np.array([rules.oxidation_states[element] for element in rules.elements])
+    changes = np.array([rules.bond_charges_e.get(pair, 0.0) for pair in rules.pairs])
+    is_former = np.array([element in rules.formers for element in rules.elements])
+    return Anions(
+        unit=unit,
+        name=_name_units(kinds, unit, atoms, around, by_pair, pair_of, endless, rules),
+        atoms=atoms,
+        endless=endless,
+        charge_e=atoms @ states + by_pair @ changes,
+        formers=around[:, is_former].sum(axis=1),
+        bonds=by_pair.sum(axis=0),
+    )
 
 
-def _formula(kinds: Sequence[str], atoms: IntArray, *, endless: bool) -> str:
-    divisor = math.gcd(*atoms.tolist()) if endless else 1
+def unit_labels(anions: Anions, rules: AnionRules) -> list[str]:
+    """Return the name of every unit, ``other`` with its formula."""
+    names = rules.unit_names
+    other = names.index(OTHER)
+    labels = [names[code] for code in anions.name.tolist()]
+    for index in np.flatnonzero(anions.name == other).tolist():
+        formula = unit_formula(rules, anions.atoms[index], endless=bool(anions.endless[index]))
+        labels[index] = f"{OTHER} {formula}"
+    return labels
+
+
+def unit_formula(rules: AnionRules, atoms: IntArray, *, endless: bool) -> str:
+    """Return a formula, formers first, such as P2S7, or (PS3)n for an endless unit."""
+    counts = atoms.tolist()
+    divisor = math.gcd(*counts) if endless else 1
     text = "".join(
-        kind + (str(count // divisor) if count > divisor else "")
-        for kind, count in zip(kinds, atoms.tolist(), strict=True)
+        element + (str(count // divisor) if count > divisor else "")
+        for element, count in zip(rules.elements, counts, strict=True)
         if count
     )
-    return f"other ({text})n" if endless else f"other {text}"
+    return f"({text})n" if endless else text
 
 
-def _pair(text: str) -> Pair:
-    one, other = text.split("-")
-    return one, other
+def _name_units(
+    kinds: IntArray,
+    unit: IntArray,
+    atoms: IntArray,
+    around: IntArray,
+    by_pair: IntArray,
+    pair_of: FloatArray,
+    endless: np.ndarray,
+    rules: AnionRules,
+) -> IntArray:
+    """Return the first name that fits every unit, as an index of `rules.unit_names`."""
+    elements, names, number = rules.elements, rules.unit_names, len(atoms)
+    extent = np.where(endless[:, None] & (atoms > 0), np.inf, atoms)
+    name = np.full(number, -1, dtype=np.int64)
+    for rule in rules.units:
+        fits = name < 0
+        for k, element in enumerate(elements):
+            low, high = rule.atoms.get(element, (0.0, 0.0))
+            fits &= (low <= extent[:, k]) & (extent[:, k] <= high)
+        for (one, other), count in rule.bonds.items():
+            column = int(pair_of[elements.index(one), elements.index(other)])
+            # A pair that the table never bonds has no column, and no bonds.
+            fits &= (by_pair[:, column] if column >= 0 else np.zeros(number)) == count
+        for (one, other), count in rule.neighbours.items():
+            a, b = elements.index(one), elements.index(other)
+            wrong = unit[(kinds == a) & (around[:, b] != count)]
+            fits &= np.bincount(wrong, minlength=number) == 0
+        name[fits] = names.index(rule.name)
+    name[name < 0] = names.index(OTHER)
+    return name
 
 
-def _range(count: int | str) -> tuple[float, float]:
-    text = str(count)
-    if text.endswith("+"):
-        return float(text[:-1]), math.inf
-    return float(text), float(text)
+def _endless(unit: IntArray, number: int, bonds: Bonds) -> np.ndarray:
+    """Tell which units are bonded to their own periodic image."""
+    endless = np.zeros(number, dtype=bool)
+    across = np.zeros(number, dtype=bool)
+    across[unit[bonds.i[bonds.shift.any(axis=1)]]] = True
+    # Only a unit with a bond through the boundary can be endless.
+    some = bonds.take(across[unit[bonds.i]])
+    if not len(some.i):
+        return endless
+    i, j = np.concatenate([some.i, some.j]), np.concatenate([some.j, some.i])
+    shift = np.concatenate([some.shift, -some.shift])
+    known = np.zeros(len(unit), dtype=bool)
+    known[np.unique(unit, return_index=True)[1]] = True
+    # Cell in which each atom lies when the unit is followed from its first atom.
+    place = np.zeros((len(unit), 3), dtype=np.int64)
+    while (front := known[i] & ~known[j]).any():
+        place[j[front]] = place[i[front]] + shift[front]
+        known[j[front]] = True
+    astray = (place[i] + shift != place[j]).any(axis=1)
+    endless[unit[i[astray]]] = True
+    return endless

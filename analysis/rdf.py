@@ -9,15 +9,11 @@ from typing import Any
 import numpy as np
 
 from analysis.constants import FloatArray, IntArray
-from analysis.errors import RangeError
+from analysis.pair_counts import BIN_ANGSTROM, bin_edges, binned_pairs, neighbour_search
 from analysis.trajectory import Trajectory
 
-BIN_ANGSTROM = 0.02
-DEFAULT_R_MAX_ANGSTROM = 10.0
 N_BLOCKS = 5
 MAX_FRAMES = 200
-# Pairs histogrammed at once, so that scratch arrays stay near 100 MB.
-PAIR_CHUNK = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -63,14 +59,6 @@ class PairDistribution:
         return f"{self.i}-{self.j}"
 
 
-def largest_r_max(trajectory: Trajectory) -> float:
-    """Return half the smallest perpendicular cell width over all frames, Angstrom."""
-    cells = trajectory.cells
-    # Width between the faces spanned by the other two vectors is 1 / |reciprocal vector|.
-    reciprocal = np.linalg.norm(np.linalg.inv(cells), axis=1)
-    return float(0.5 / reciprocal.max())
-
-
 def pair_distributions(
     trajectory: Trajectory,
     *,
@@ -107,18 +95,8 @@ def pair_distributions(
     frame; N_j - 1 in place of N_j for like pairs (Allen and Tildesley, Computer Simulation of
     Liquids, 2nd ed., section 8.2, with the self term removed from the density).
     """
-    limit = largest_r_max(trajectory)
-    if r_max_angstrom is None:
-        r_max_angstrom = min(DEFAULT_R_MAX_ANGSTROM, limit)
-    elif r_max_angstrom > limit * (1 + 1e-9):
-        raise RangeError(
-            f"{trajectory.path}: r_max {r_max_angstrom:g} Angstrom exceeds half the smallest "
-            f"perpendicular cell width; at most {limit:.4f} Angstrom is allowed"
-        )
-    n_bins = int(r_max_angstrom / bin_angstrom + 1e-9)
-    if n_bins < 1:
-        raise RangeError(f"r_max {r_max_angstrom:g} Angstrom holds no bin of {bin_angstrom:g}")
-    edges = np.arange(n_bins + 1) * bin_angstrom
+    edges = bin_edges(trajectory, r_max_angstrom, bin_angstrom)
+    n_bins = len(edges) - 1
     stride = stride or -(-trajectory.n_frames // MAX_FRAMES)
     used = range(0, trajectory.n_frames, stride)
     n_blocks = min(N_BLOCKS, len(used))
@@ -129,7 +107,7 @@ def pair_distributions(
     counts = np.zeros((n_blocks, n_kinds, n_kinds, n_bins))  # ordered pairs per frame
     densities = np.zeros_like(counts)  # the same times V
     frames_in_block = np.zeros(n_blocks)
-    search = _neighbour_search(float(edges[-1]))
+    search = neighbour_search(float(edges[-1]))
     for n, frame in enumerate(trajectory.frames(stride)):
         block = n * n_blocks // len(used)
         histogram = _histogram(search, frame.positions, frame.cell, codes, n_kinds, edges)
@@ -170,12 +148,6 @@ def pair_distributions(
     return result
 
 
-def _neighbour_search(cutoff_angstrom: float) -> Any:
-    from vesin import NeighborList
-
-    return NeighborList(cutoff=cutoff_angstrom, full_list=False)
-
-
 def _histogram(
     search: Any,
     positions: FloatArray,
@@ -185,17 +157,10 @@ def _histogram(
     edges: FloatArray,
 ) -> FloatArray:
     """Count ordered pairs, (n_kinds, n_kinds, n_bins)."""
-    fractional = positions @ np.linalg.inv(cell)
-    wrapped = (fractional - np.floor(fractional)) @ cell
-    i, j, distances = search.compute(wrapped, np.ascontiguousarray(cell), True, "ijd", copy=False)
     n_bins = len(edges) - 1
-    width = edges[1]
     flat = np.zeros(n_kinds * n_kinds * n_bins)
-    for start in range(0, len(distances), PAIR_CHUNK):
-        part = slice(start, start + PAIR_CHUNK)
-        bins = (distances[part] / width).astype(np.int64)
-        kind = codes[i[part].astype(np.int64)] * n_kinds + codes[j[part].astype(np.int64)]
-        inside = bins < n_bins
-        flat += np.bincount(kind[inside] * n_bins + bins[inside], minlength=len(flat))
+    for i, j, bins in binned_pairs(search, positions, cell, edges):
+        kind = codes[i] * n_kinds + codes[j]
+        flat += np.bincount(kind * n_bins + bins, minlength=len(flat))
     half = flat.reshape(n_kinds, n_kinds, n_bins)
     return half + half.transpose(1, 0, 2)

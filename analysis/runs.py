@@ -16,6 +16,7 @@ from analysis.errors import TimeGridError, TrajectoryError
 from analysis.trajectory import IMAGE_FLAGS, Trajectory
 
 SCHEMA = 1
+ORIGINS = ("crystal", "glass", "interface", "none")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def open_run(
     purpose: str = "production",
     stage: str | None = None,
     stream: str = "main",
+    until_damage: bool = False,
 ) -> Trajectory:
     """Open one stage of a run directory.
 
@@ -74,11 +76,15 @@ def open_run(
         Stage to take; needed only where several stages share the purpose.
     stream : str
         Name of the stream in `trajectory.json`.
+    until_damage : bool
+        Open the frames before a missing, torn or damaged one, and say so in `Trajectory.notes`,
+        instead of raising; every frame is read once for that.
 
     Returns
     -------
     Trajectory
-        Frames superseded by a restart, which lie beyond a segment's last step, are not in it.
+        Its `origin` is the column of that name in `structure.extxyz`. Frames superseded by a
+        restart, which lie beyond a segment's last step, are not in it.
 
     Raises
     ------
@@ -98,35 +104,97 @@ def open_run(
     segments = _select(read_segments(directory, stream), directory, purpose, stage)
     _check_continuity(segments, directory / "trajectory.json")
 
-    files, offsets, cells = [], [], []
+    parts: list[_Part] = []
+    damage = ""
     for segment in segments:
-        dcd = open_dcd(directory / segment.file)
-        if dcd.n_atoms != len(atoms):
-            raise TrajectoryError(
-                f"{dcd.path}: holds {dcd.n_atoms} atoms but {structure} has {len(atoms)}; "
-                "the files belong to different runs"
-            )
-        offset = _first_frame(dcd, segment)
-        cells.append(read_cells(dcd, offset, offset + segment.n_frames))
-        files.append(dcd)
-        offsets.append(offset)
+        try:
+            parts.append(_open_part(directory, segment, len(atoms), until_damage=until_damage))
+        except TrajectoryError as error:
+            before = sum(len(part.cells) for part in parts)
+            if not until_damage or not before:
+                way = f"; or open the {before} frames of earlier files with until_damage=True"
+                raise TrajectoryError(f"{error}{way if before else ''}") from error
+            damage = str(error)
+        damage = damage or parts[-1].damage
+        if damage:
+            break
     species = np.array(atoms.get_chemical_symbols())
     first = segments[0]
+    cells = np.concatenate([part.cells for part in parts])
     return Trajectory(
         path=directory,
         species=species,
         masses=np.asarray(atoms.get_masses(), dtype=float),
         frame_interval_ps=first.every_steps * first.timestep_fs * 1e-3,
-        cells=np.concatenate(cells),
+        cells=cells,
         temperature_kelvin=first.temperature_kelvin,
         ensemble=first.ensemble,
         motion_convention=IMAGE_FLAGS,
         source=_DcdSource(
-            files=tuple(files),
-            offsets=tuple(offsets),
-            starts=tuple(np.cumsum([0] + [s.n_frames for s in segments]).tolist()),
+            files=tuple(part.dcd for part in parts),
+            offsets=tuple(part.offset for part in parts),
+            starts=tuple(np.cumsum([0] + [len(part.cells) for part in parts]).tolist()),
         ),
+        origin=_origin(atoms.arrays.get("origin"), structure),
+        notes=(f"{damage}; only the {len(cells)} frames before it are used",) if damage else (),
     )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What a segment contributes; `damage` says why it is shorter than recorded."""
+
+    dcd: DcdFile
+    offset: int
+    cells: FloatArray
+    damage: str
+
+
+def _open_part(directory: Path, segment: Segment, n_atoms: int, *, until_damage: bool) -> _Part:
+    dcd = open_dcd(directory / segment.file)
+    if dcd.n_atoms != n_atoms:
+        raise TrajectoryError(
+            f"{dcd.path}: holds {dcd.n_atoms} atoms but {directory / 'structure.extxyz'} has "
+            f"{n_atoms}; the files belong to different runs"
+        )
+    offset = _first_frame(dcd, segment)
+    stop = offset + segment.n_frames
+    damage = ""
+    if until_damage:
+        stop, damage = _first_damage(dcd, offset, stop)
+        if stop == offset:
+            raise TrajectoryError(damage)
+    try:
+        cells = read_cells(dcd, offset, stop)
+    except TrajectoryError as error:
+        raise TrajectoryError(
+            f"{error}; or open the frames before it with open_run(..., until_damage=True)"
+        ) from error
+    return _Part(dcd, offset, cells, damage)
+
+
+def _first_damage(dcd: DcdFile, start: int, stop: int) -> tuple[int, str]:
+    """Return the first frame that cannot be read and why, or `stop` and ""."""
+    for frame in range(start, stop):
+        try:
+            read_cells(dcd, frame, frame + 1)
+            read_positions(dcd, frame, frame + 1)
+        except TrajectoryError as error:
+            return frame, str(error)
+    return stop, ""
+
+
+def _origin(column: np.ndarray | None, structure: Path) -> np.ndarray | None:
+    if column is None:
+        return None
+    origin = column.astype(str)
+    unknown = sorted(set(origin.tolist()) - set(ORIGINS))
+    if unknown:
+        raise TrajectoryError(
+            f"{structure}: column `origin` holds {', '.join(unknown)}; expected "
+            f"{', '.join(ORIGINS)}; build the structure again"
+        )
+    return origin
 
 
 def read_segments(directory: Path, stream: str = "main") -> tuple[Segment, ...]:

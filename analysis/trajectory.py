@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -72,6 +72,13 @@ class Trajectory:
         How displacements are defined when the cell changes; without effect in a fixed cell.
     source : PositionSource
         Reader of positions.
+    origin : (N,) str array or None
+        What every atom was built as, "crystal", "glass", "interface" or "none"; it never changes,
+        wherever the atom goes. None if the source does not tell.
+    charges_e : (N,) float array or None
+        Charge of every atom, elementary charges; None if nobody named them.
+    notes : tuple of str
+        What a report must say of the source: columns used, frames left out for damage.
     """
 
     path: Path
@@ -83,6 +90,9 @@ class Trajectory:
     ensemble: str
     motion_convention: str
     source: PositionSource
+    origin: np.ndarray | None = None
+    charges_e: FloatArray | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def n_frames(self) -> int:
@@ -219,6 +229,44 @@ def masses_of(species: Sequence[str], path: Path) -> FloatArray:
             "name the species of every atom with `species`"
         )
     return np.array([atomic_masses[atomic_numbers[symbol]] for symbol in species], dtype=float)
+
+
+def charges_of(
+    species: Sequence[str], charges: Mapping[str, float] | Sequence[float], path: Path
+) -> FloatArray:
+    """Return the charge of every atom, elementary charges.
+
+    Parameters
+    ----------
+    species : sequence of N str
+    charges : mapping of str to float, or sequence of N float
+        By element or by atom.
+    path : Path
+        For the message.
+
+    Raises
+    ------
+    TrajectoryError
+        If an element or an atom has no charge, or one that is not finite.
+    """
+    if isinstance(charges, Mapping):
+        missing = sorted(set(species) - set(charges))
+        if missing:
+            raise TrajectoryError(
+                f"{path}: `charges` names no charge for {', '.join(missing)}, only for "
+                f"{', '.join(sorted(charges))}; name every element"
+            )
+        found = np.array([charges[symbol] for symbol in species], dtype=float)
+    else:
+        found = np.array(charges, dtype=float)
+        if found.shape != (len(species),):
+            raise TrajectoryError(
+                f"{path}: holds {len(species)} atoms but `charges` has {len(found)}; give one an "
+                "atom, or a table by element"
+            )
+    if not np.isfinite(found).all():
+        raise TrajectoryError(f"{path}: `charges` holds numbers that are not finite")
+    return found
 
 
 def _as_slice(ids: IntArray) -> IntArray | slice:

@@ -120,8 +120,10 @@ def _require_readable(source: Path, recipe: AnalyseRecipe) -> None:
         open_run(source)
     elif recipe.foreign is None:
         raise InputError(
-            f"{source}: a trajectory file needs its time step and temperature: "
-            "--set foreign.timestep_fs=100 --set foreign.temperature_kelvin=500"
+            f"{source}: a trajectory file needs the time between its stored frames and its "
+            "temperature; type for example --set foreign.timestep_fs=100 --set "
+            "foreign.temperature_kelvin=500 (a LAMMPS dump without a column `element` also needs "
+            "--set 'foreign.species=[Li, P, S]', the elements of its types)."
         )
 
 
@@ -136,7 +138,12 @@ def _analyse_one(recipe: AnalyseRecipe, source: Path, target: Path) -> list[Quan
         frame_interval_fs=foreign.timestep_fs,
         temperature_kelvin=foreign.temperature_kelvin,
         species=foreign.species,
+        charges=foreign.charges,
+        file_format=foreign.format,
+        until_damage=foreign.until_damage,
     )
+    for note in trajectory.notes:
+        tell(f"{source}: {note}")
     return analyse_trajectory(trajectory, target, mobile=recipe.mobile, charge_e=recipe.charge_e)
 
 

@@ -328,7 +328,7 @@ def md(
 
 @app.command()
 def analyse(
-    runs: Annotated[list[Path], typer.Argument(help="Run directories, or trajectory files.")],
+    runs: Annotated[list[Path], typer.Argument(help="Runs; LAMMPS dump, extxyz, XDATCAR files.")],
     out: OutOption,
     recipe: RecipeOption = None,
     settings: SetOption = None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from mlip.recipes.base import Recipe
@@ -12,17 +14,28 @@ class ForeignTrajectory(Recipe):
 
     Attributes
     ----------
-    species : tuple of str, optional
-        Element of each atom, for files without names.
     timestep_fs : float
-        Time between two stored frames.
+        Time between two stored frames, which is the time step of the simulation times the steps
+        between stored frames: 100 for a step of 2 fs stored every 50 steps.
     temperature_kelvin : float
         Of the simulation.
+    species : tuple of str, optional
+        Elements, one an atom in the order of the file (of a LAMMPS dump: of the ids), or one a
+        LAMMPS type; for files without names, such as LAMMPS dumps without a column `element`.
+    charges : table of str to float, optional
+        Charge of each element in elementary charges; for charge profiles.
+    format : {extxyz, xdatcar, lammps-dump}, optional
+        Where neither the name of the file nor its first line tell it.
+    until_damage : bool
+        Analyse the frames before a torn or unreadable one instead of stopping.
     """
 
-    species: tuple[str, ...] | None = None
     timestep_fs: float = Field(gt=0.0)
     temperature_kelvin: float = Field(gt=0.0)
+    species: tuple[str, ...] | None = None
+    charges: dict[str, float] | None = None
+    format: Literal["extxyz", "xdatcar", "lammps-dump"] | None = None
+    until_damage: bool = False
 
 
 class AnalyseRecipe(Recipe):

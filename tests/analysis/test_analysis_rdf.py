@@ -8,7 +8,8 @@ from ase.build import bulk
 from toy_trajectories import TRICLINIC, make_trajectory
 
 from analysis.errors import RangeError
-from analysis.rdf import largest_r_max, pair_distributions
+from analysis.pair_counts import largest_r_max
+from analysis.rdf import pair_distributions
 from analysis.shells import find_first_shell, first_shell
 
 

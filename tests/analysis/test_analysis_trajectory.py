@@ -100,7 +100,7 @@ def test_foreign_files_that_cannot_be_read_are_refused_with_the_remedy(tmp_path,
         open_foreign(path, frame_interval_fs=0.0)
     with pytest.raises(TrajectoryError, match="12 atoms but `species` names 2"):
         open_foreign(path, frame_interval_fs=1.0, species=["Li", "S"])
-    other = tmp_path / "md.dump"
+    other = tmp_path / "md.traj"
     other.write_text("")
     with pytest.raises(TrajectoryError, match="ase convert"):
         open_foreign(other, frame_interval_fs=1.0)

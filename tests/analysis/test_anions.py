@@ -194,16 +194,37 @@ def test_impossible_frames_are_refused(positions, cell, message):
         anion_units(["P", "S"], positions, cell, RULES)
 
 
-def test_a_broken_table_is_refused_with_its_file(tmp_path):
+TABLE = """
+bonds: {P-S: {cutoff_angstrom: 2.6}}
+cations: [Li]
+formers: [P]
+oxidation_states: {Li: 1, P: 5, S: -2}
+units: [{name: x, atoms: {P: 1}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("atoms: {P: 1}", "", r"rules\.yml: not a table of anion rules \(KeyError: 'atoms'\)"),
+        ("formers: [P]", "", r"not a table of anion rules \(KeyError: 'formers'\)"),
+        ("{P: 1}", "{Ge: 1}", "unit x names Ge, which has no bond"),
+        ("formers: [P]", "formers: [Si]", "formers names Si, which has no bond"),
+        ("P: 5, ", "", "no oxidation state of P"),
+        ("cations: [Li]", "cations: [Li, S]", "S is a cation and has bonds"),
+        ("2.6", "-1", "a cutoff not above zero"),
+        ("}}", "}, S-P: {cutoff_angstrom: 2.6}}", "one in both orders"),
+    ],
+)
+def test_a_broken_table_is_refused_with_its_file(tmp_path, old, new, message):
     table = tmp_path / "rules.yml"
-    table.write_text("bonds: {P-S: {cutoff_angstrom: 2.6}}\ncations: [Li]\nunits: [{name: x}]\n")
-    with pytest.raises(AnalysisError, match=r"rules\.yml: not a table of anion rules"):
-        anion_rules(table)
-    table.write_text(
-        "bonds: {P-S: {cutoff_angstrom: 2.6}}\ncations: [Li]\nunits: [{name: x, atoms: {Ge: 1}}]\n"
-    )
-    with pytest.raises(AnalysisError, match="unit x names Ge, which has no bond"):
-        anion_rules(table)
+    table.write_text(TABLE)
+    assert anion_rules(table).unit_names == ("x", "other")
+    broken = tmp_path / "broken" / "rules.yml"
+    broken.parent.mkdir()
+    broken.write_text(TABLE.replace(old, new, 1))
+    with pytest.raises(AnalysisError, match=message):
+        anion_rules(broken)
 
 
 def test_closest_distances_are_those_of_the_antifluorite_structure():

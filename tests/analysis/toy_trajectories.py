@@ -102,6 +102,98 @@ def write_dcd(path, positions, cell, *, first_step, every_steps):
     path.write_bytes(data)
 
 
+XU, X, XS, XSU = "xu yu zu", "x y z", "xs ys zs", "xsu ysu zsu"
+IMAGES = "ix iy iz"
+
+
+def write_dump(
+    path,
+    positions,
+    cells,
+    columns,
+    *,
+    types,
+    corner=(0.0, 0.0, 0.0),
+    every_steps=10,
+    box="restricted",
+    rng=None,
+    boundary="pp pp pp",
+    extra_items="",
+):
+    """Write a LAMMPS text dump of unwrapped positions relative to the corner of the box.
+
+    `types` are numbers, or names for the column `element`; with `rng` the order of atoms changes
+    from frame to frame.
+    """
+    n_frames, n_atoms, _ = positions.shape
+    cells = np.broadcast_to(cells, (n_frames, 3, 3))
+    named = isinstance(types[0], str)
+    lines = []
+    for index, (place, cell) in enumerate(zip(positions, cells, strict=True)):
+        fractional = place @ np.linalg.inv(cell)
+        images = np.floor(fractional)
+        table = {}
+        for names, values in {
+            XU: place + corner,
+            X: (fractional - images) @ cell + corner,
+            XS: fractional - images,
+            XSU: fractional,
+            IMAGES: images.astype(int),
+        }.items():
+            table |= dict(zip(names.split(), values.T, strict=True))
+        order = np.arange(n_atoms) if rng is None else rng.permutation(n_atoms)
+        lines += extra_items.format(index=index).splitlines()
+        lines += ["ITEM: TIMESTEP", str(index * every_steps), "ITEM: NUMBER OF ATOMS", str(n_atoms)]
+        lines += _box_lines(cell, np.asarray(corner), box, boundary)
+        kind = "element" if named else "type"
+        lines.append(f"ITEM: ATOMS id {kind} {columns} vx")
+        for i in order:
+            row = " ".join(repr(table[name][i].item()) for name in columns.split())
+            lines.append(f"{i + 1} {types[i]} {row} 0.5")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def _box_lines(cell, corner, box, boundary):
+    if box == "general":
+        rows = [[*cell[k], corner[k]] for k in range(3)]
+        head = "abc origin "
+    else:
+        high = corner + np.diag(cell)
+        (xy, xz), yz = cell[1:, 0], cell[2, 1]
+        rows = np.array([corner, high]).T.tolist()
+        head = ""
+        if xy or xz or yz:
+            head = "xy xz yz "
+            rows[0][0] += min(0.0, xy, xz, xy + xz)
+            rows[0][1] += max(0.0, xy, xz, xy + xz)
+            rows[1][0] += min(0.0, yz)
+            rows[1][1] += max(0.0, yz)
+            rows = [[*row, tilt] for row, tilt in zip(rows, (xy, xz, yz), strict=True)]
+    return [
+        f"ITEM: BOX BOUNDS {head}{boundary}",
+        *(" ".join(f"{number:.17g}" for number in row) for row in rows),
+    ]
+
+
+def write_xdatcar(path, positions, cells, species, *, wrap=True):
+    """Write an XDATCAR; `species` must come in blocks. A cell per frame repeats the header."""
+    varying = np.ndim(cells) == 3
+    cells = np.broadcast_to(cells, (len(positions), 3, 3))
+    names = list(dict.fromkeys(species))
+    lines = []
+    for index, (place, cell) in enumerate(zip(positions, cells, strict=True)):
+        if index == 0 or varying:
+            lines += ["toy", "  1.0", *(" ".join(f"{x:.17g}" for x in row) for row in cell)]
+            lines += [" ".join(names), " ".join(str(list(species).count(name)) for name in names)]
+        lines.append(f"Direct configuration= {index + 1:5d}")
+        fractional = place @ np.linalg.inv(cell)
+        fractional = fractional % 1.0 if wrap else fractional
+        lines += [" ".join(f"{x:.17g}" for x in row) for row in fractional]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
 def write_run(directory, positions, species, cell, *, segments, every_steps=50, timestep_fs=2.0):
     """Write a run directory.
 
