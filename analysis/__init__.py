@@ -7,17 +7,21 @@ trajectories and needs neither a simulation engine nor a machine-learning librar
 
 from analysis.analyse import analyse_run, analyse_trajectory
 from analysis.errors import AnalysisError
-from analysis.foreign import open_foreign
+from analysis.observables import Request
+from analysis.reading.foreign import open_foreign
+from analysis.reading.runs import open_run
+from analysis.reading.universe import open_universe
 from analysis.results import Quantity
-from analysis.runs import open_run
 from analysis.trajectory import Trajectory
 
 __all__ = [
     "AnalysisError",
     "Quantity",
+    "Request",
     "Trajectory",
     "analyse_run",
     "analyse_trajectory",
     "open_foreign",
     "open_run",
+    "open_universe",
 ]

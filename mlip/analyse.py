@@ -7,14 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from analysis.analyse import analyse_run, analyse_trajectory
-from analysis.foreign import open_foreign
+from analysis.observables import OBSERVABLES, Request
+from analysis.reading.foreign import open_foreign
+from analysis.reading.runs import open_run
 from analysis.results import Quantity
-from analysis.runs import open_run
+from analysis.scattering.measured_scattering import read_measured
 from mlip.errors import InputError
 from mlip.execution.progress import tell
 from mlip.manifest import NAME, Manifest, read_manifest
 from mlip.recipes.analyse import AnalyseRecipe
+from mlip.recipes.base import resolve
 from mlip.workspace import open_workspace
+
+# Paths given with --set, without a recipe file, are relative to the working directory.
+HERE = Path("recipe.yml")
 
 
 def analyse(
@@ -22,8 +28,8 @@ def analyse(
     runs: list[Path],
     out: Path,
     *,
+    source: Path | None = None,
     force: bool = False,
-    overrides: list[str] | None = None,
 ) -> Manifest:
     """Analyse runs and write one analysis directory, with a folder a run if there are several.
 
@@ -33,10 +39,10 @@ def analyse(
     runs : list of Path
         Run directories, directories of runs, or trajectory files of other programs.
     out : Path
+    source : Path, optional
+        The recipe file; paths in it are relative to it.
     force : bool
         Move another result in `out` aside.
-    overrides : list of str, optional
-        Recorded.
 
     Raises
     ------
@@ -46,24 +52,28 @@ def analyse(
         If a trajectory cannot be analysed.
     """
     sources = expand(runs)
-    for source in sources.values():
-        _require_readable(source, recipe)
+    for run in sources.values():
+        _require_readable(run, recipe)
+    request = _request(recipe, source or HERE)
     with open_workspace(
         out,
         kind="analysis",
         recipe=recipe.expanded(),
-        inputs=list(sources.values()),
-        overrides=overrides,
+        inputs=[
+            *sources.values(),
+            *(item.path for item in request.measured),
+            *(run.path for run in request.references or ()),
+        ],
         force=force,
         notice=tell,
     ) as work:
         if work.finished:
             return work.manifest
         summaries = {}
-        for name, source in sources.items():
+        for name, run in sources.items():
             target = out / name if len(sources) > 1 else out
-            tell(f"analysing {source} ...")
-            summaries[name] = _summary(_analyse_one(recipe, source, target))
+            tell(f"analysing {run} ...")
+            summaries[name] = _summary(_analyse_one(recipe, request, run, target))
         files = [
             path
             for path in out.rglob("*")
@@ -81,8 +91,7 @@ def plan_analyse(recipe: AnalyseRecipe, runs: list[Path], out: Path) -> list[str
         lines.append(f"read   {source}")
     return [
         *lines,
-        "compute  partial g(r), coordination numbers, mean squared displacements, "
-        f"diffusion and Nernst-Einstein conductivity of {recipe.mobile or 'Li'}",
+        f"compute  {', '.join(name for name, _ in OBSERVABLES)}; mobile: {recipe.mobile or 'Li'}",
         f"write  {out}/results.json, curves/, figures/",
     ]
 
@@ -127,9 +136,11 @@ def _require_readable(source: Path, recipe: AnalyseRecipe) -> None:
         )
 
 
-def _analyse_one(recipe: AnalyseRecipe, source: Path, target: Path) -> list[Quantity]:
+def _analyse_one(
+    recipe: AnalyseRecipe, request: Request, source: Path, target: Path
+) -> list[Quantity]:
     if source.is_dir():
-        return analyse_run(source, target, mobile=recipe.mobile, charge_e=recipe.charge_e)
+        return analyse_run(source, target, request, charges=recipe.charges)
     foreign = recipe.foreign
     if foreign is None:
         raise InputError(f"{source}: recipe.foreign is missing.")
@@ -138,13 +149,35 @@ def _analyse_one(recipe: AnalyseRecipe, source: Path, target: Path) -> list[Quan
         frame_interval_fs=foreign.timestep_fs,
         temperature_kelvin=foreign.temperature_kelvin,
         species=foreign.species,
-        charges=foreign.charges,
+        charges=recipe.charges,
         file_format=foreign.format,
         until_damage=foreign.until_damage,
     )
     for note in trajectory.notes:
         tell(f"{source}: {note}")
-    return analyse_trajectory(trajectory, target, mobile=recipe.mobile, charge_e=recipe.charge_e)
+    return analyse_trajectory(trajectory, target, request)
+
+
+def _request(recipe: AnalyseRecipe, source: Path) -> Request:
+    """Return what is asked of the analysis package, measurements read and references opened."""
+    measured = tuple(
+        read_measured(
+            resolve(item.path, source),
+            function=item.function,
+            radiation=item.radiation,
+            q_max_inverse_angstrom=item.q_max_inverse_angstrom,
+            window=item.window,
+        )
+        for item in recipe.measured
+    )
+    references = None
+    if recipe.references is not None:
+        crystal, glass = (
+            open_run(resolve(path, source))
+            for path in (recipe.references.crystal, recipe.references.glass)
+        )
+        references = (crystal, glass)
+    return Request(recipe.mobile, recipe.charge_e, recipe.axis, measured, references)
 
 
 def _summary(quantities: list[Quantity]) -> dict[str, Any]:

@@ -346,7 +346,7 @@ def analyse(
     loaded = load_recipe(recipe, AnalyseRecipe, settings)
     perform(
         lambda: room.plan_analyse(loaded, runs, out),
-        lambda: room.analyse(loaded, runs, out, force=force),
+        lambda: room.analyse(loaded, runs, out, source=recipe, force=force),
         out,
         dry_run=dry_run,
         as_json=as_json,

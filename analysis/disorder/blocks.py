@@ -9,7 +9,7 @@ from scipy import stats
 
 from analysis.constants import FloatArray
 from analysis.errors import RangeError
-from analysis.rdf import MAX_FRAMES, N_BLOCKS
+from analysis.pairs.rdf import MAX_FRAMES, N_BLOCKS
 from analysis.trajectory import Trajectory
 
 

@@ -18,7 +18,7 @@ from analysis.disorder.interfaces import Interfaces, disorder_interfaces, interf
 from analysis.disorder.measure import DisorderSettings
 from analysis.disorder.profiles import density_profile_curves, density_profiles
 from analysis.disorder.references import MappedDisorder, map_to_references
-from analysis.errors import RangeError
+from analysis.errors import AnalysisError, RangeError
 from analysis.figures.disorder import disorder_figure
 from analysis.results import Curve, Findings, Skipped
 from analysis.trajectory import Trajectory
@@ -35,7 +35,7 @@ def disorder_findings(
     ids: IntArray | None = None,
     framework_ids: IntArray | None = None,
     stride: int | None = None,
-) -> Findings:
+) -> tuple[Findings, Interfaces | None]:
     """Compute, tabulate and draw F(z), density profiles and interfaces along one axis.
 
     Parameters
@@ -46,7 +46,8 @@ def disorder_findings(
         If not given, a cell that is too small for F(z) is left out with the reason instead of
         refused.
     references : (DisorderProfile, DisorderProfile), optional
-        Crystal and glass that F is mapped to.
+        Crystal and glass that F is mapped to; where they do not fit the reason is in
+        `findings.skipped`.
     n_planes : int, optional
         Number of interfaces, if known.
     charges_e : mapping of str to float, optional
@@ -58,6 +59,12 @@ def disorder_findings(
         Atoms whose centre of mass is at rest along the axis; by default all.
     stride : int, optional
         Use every `stride`-th frame; by default such that at most 200 are used.
+
+    Returns
+    -------
+    findings : Findings
+    interfaces : Interfaces or None
+        None where no interface was found; `findings.skipped` says why.
 
     Raises
     ------
@@ -100,12 +107,15 @@ def disorder_findings(
                 )
             )
         else:
-            mapped = map_to_references(profile, *references)
-            findings.curves.append(_mapped_curve(axis, mapped))
+            try:
+                mapped = map_to_references(profile, *references)
+                findings.curves.append(_mapped_curve(axis, mapped))
+            except AnalysisError as error:
+                findings.skipped.append(Skipped(f"disorder_mapped_{axis}", str(error)))
     findings.figures[f"disorder_{axis}"] = disorder_figure(
         densities, profile=profile, interfaces=interfaces, mapped=mapped
     )
-    return findings
+    return findings, interfaces
 
 
 def _interfaces(

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.diffusion import Diffusion
 from analysis.figures.style import COLOURS, STYLES, panels, styled
-from analysis.msd import MeanSquaredDisplacement
+from analysis.motion.diffusion import Diffusion
+from analysis.motion.msd import MeanSquaredDisplacement
 
 
 @styled

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from analysis.figures.style import COLOURS, panels, styled
-from analysis.rdf import PairDistribution
+from analysis.figures.style import COLOURS, STYLES, panels, styled
+from analysis.pairs.group_rdf import GroupDistribution
+from analysis.pairs.rdf import PairDistribution
 from analysis.results import Quantity
 
 
@@ -53,6 +54,41 @@ def rdf_figure(pairs: Sequence[PairDistribution], shells: Sequence[Quantity] = (
             # The first shell, not the cube of r_max, sets the scale.
             top = min(top, max(4.0 * number.value, 1.0))
         twin.set_ylim(0, max(top, 1e-9))
+    for axis in axes[len(pairs) :]:
+        axis.set_visible(False)
+    return figure
+
+
+@styled
+def group_rdf_figure(distributions: Sequence[GroupDistribution]) -> Figure:
+    """Draw g(r) of every pair of species, one line for each group of the central atom.
+
+    Returns PNG bytes.
+    """
+    pairs = {(item.group.split(" ")[0], item.species) for item in distributions}
+    columns = min(3, len(pairs))
+    rows = math.ceil(len(pairs) / columns)
+    figure, axes = panels(rows, columns, width=2.9, height=2.3)
+    names = sorted({item.group.partition(" ")[2] for item in distributions})
+    for axis, (centre, species) in zip(axes, sorted(pairs), strict=False):
+        for n, name in enumerate(names):
+            for item in distributions:
+                if (item.group, item.species) == (f"{centre} {name}", species):
+                    axis.plot(
+                        item.r_angstrom,
+                        item.g,
+                        color=COLOURS[n % len(COLOURS)],
+                        linestyle=STYLES[n % len(STYLES)],
+                        linewidth=1.2,
+                        label=name,
+                    )
+        axis.axhline(1.0, color="0.7", linewidth=0.6, zorder=0)
+        axis.set_title(f"{species} around {centre}")
+        axis.set_xlim(0, distributions[0].edges_angstrom[-1])
+        axis.set_ylim(bottom=0)
+        axis.set_xlabel("r (Å)")
+        axis.set_ylabel("g(r)")
+    axes[0].legend(loc="upper right")
     for axis in axes[len(pairs) :]:
         axis.set_visible(False)
     return figure

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from analysis.constants import FloatArray
 from analysis.figures.style import COLOURS, STYLES, panels, styled
-from analysis.structure.scattering import StructureFactors, block_error
-from analysis.structure.scattering_comparison import Comparison
-from analysis.structure.total_scattering import ReducedDistribution, TotalStructureFactor
+from analysis.scattering.partials import StructureFactors, block_error
+from analysis.scattering.scattering_comparison import Comparison
+from analysis.scattering.total_scattering import ReducedDistribution, TotalStructureFactor
 
 _NAMES = {"neutron": "neutrons", "xray": "X-rays"}
 _MEASURED_LABELS = {

@@ -8,9 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.constants import FloatArray
-from analysis.figures.style import COLOURS, panels, styled
-from analysis.structure.speciation import (
+from analysis.anions.speciation import (
     CUTOFF_OFFSETS_ANGSTROM,
     EVERYWHERE,
     OUTSIDE,
@@ -18,6 +16,8 @@ from analysis.structure.speciation import (
     Speciation,
     block_shares,
 )
+from analysis.constants import FloatArray
+from analysis.figures.style import COLOURS, panels, styled
 
 OTHER_COLOUR = "0.72"
 # Names beyond the palette repeat its colours with a pattern.

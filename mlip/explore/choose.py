@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from analysis.anions import anion_rules, anion_units
-from analysis.closest import FrameGeometry, frame_geometry
+from analysis.anions.units import anion_rules, anion_units
+from analysis.pairs.closest import FrameGeometry, frame_geometry
 from mlip.data.geometry_checks import pair_limit
 from mlip.errors import BlowUpError
 from mlip.explore.evaluate import Judged, judge

@@ -11,7 +11,7 @@ import numpy as np
 from ase import Atoms
 
 from analysis.errors import AnalysisError
-from analysis.runs import open_run
+from analysis.reading.runs import open_run
 from mlip.errors import BlowUpError
 from mlip.execution.progress import tell
 from mlip.files import read_json, replacing, write_json

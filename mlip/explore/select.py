@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from analysis.closest import FrameGeometry
+from analysis.pairs.closest import FrameGeometry
 from mlip.errors import DataError, InputError
 from mlip.recipes.selection import SelectionSettings
 from mlip.validation.trust import CANDIDATE

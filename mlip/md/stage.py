@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from analysis.dcd import open_dcd
 from analysis.errors import TrajectoryError
+from analysis.reading.dcd import open_dcd
 from mlip.engines.lammps import blew_up, lammps_job
 from mlip.engines.lammps_output import (
     ended_normally,

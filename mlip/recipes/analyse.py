@@ -22,8 +22,6 @@ class ForeignTrajectory(Recipe):
     species : tuple of str, optional
         Elements, one an atom in the order of the file (of a LAMMPS dump: of the ids), or one a
         LAMMPS type; for files without names, such as LAMMPS dumps without a column `element`.
-    charges : table of str to float, optional
-        Charge of each element in elementary charges; for charge profiles.
     format : {extxyz, xdatcar, lammps-dump}, optional
         Where neither the name of the file nor its first line tell it.
     until_damage : bool
@@ -33,9 +31,43 @@ class ForeignTrajectory(Recipe):
     timestep_fs: float = Field(gt=0.0)
     temperature_kelvin: float = Field(gt=0.0)
     species: tuple[str, ...] | None = None
-    charges: dict[str, float] | None = None
     format: Literal["extxyz", "xdatcar", "lammps-dump"] | None = None
     until_damage: bool = False
+
+
+class MeasuredScattering(Recipe):
+    """A measured curve that the simulated one is compared with.
+
+    Attributes
+    ----------
+    path : str
+        Table of x, y and, if known, the standard error of y; relative to the recipe.
+    function : {S(Q), Q[S(Q)-1], G(r)}
+    radiation : {neutron, xray}
+    q_max_inverse_angstrom : float, optional
+        Largest Q that was transformed to G(r); needed there.
+    window : {none, lorch}
+        Window of that transform.
+    """
+
+    path: str
+    function: Literal["S(Q)", "Q[S(Q)-1]", "G(r)"]
+    radiation: Literal["neutron", "xray"]
+    q_max_inverse_angstrom: float | None = Field(default=None, gt=0.0)
+    window: Literal["none", "lorch"] = "none"
+
+
+class References(Recipe):
+    """Runs of a bulk crystal and a bulk glass at the temperature of the sample.
+
+    Attributes
+    ----------
+    crystal, glass : str
+        Run directories, relative to the recipe.
+    """
+
+    crystal: str
+    glass: str
 
 
 class AnalyseRecipe(Recipe):
@@ -47,10 +79,22 @@ class AnalyseRecipe(Recipe):
         Mobile element; Li by default where there is Li.
     charge_e : float
         Its charge in elementary charges.
+    charges : table of str to float, optional
+        Charge of each element in elementary charges, for charge profiles.
+    axis : {a, b, c}, optional
+        Normal of the layers for F(z) and profiles. By default the longest axis of a cell that
+        was built from a crystal and a glass; no F(z) of other cells.
+    measured : list of MeasuredScattering
+    references : References, optional
+        What F(z) and the order of atoms are measured against: 0 crystal, 1 glass.
     foreign : ForeignTrajectory, optional
         Needed for trajectory files that are no run directories.
     """
 
     mobile: str | None = None
     charge_e: float = 1.0
+    charges: dict[str, float] | None = None
+    axis: Literal["a", "b", "c"] | None = None
+    measured: tuple[MeasuredScattering, ...] = ()
+    references: References | None = None
     foreign: ForeignTrajectory | None = None

@@ -29,6 +29,15 @@ CAPTIONS = {
     "msd": "Mean squared displacement of every species, and of the mobile one with the fitted "
     "window shaded.",
     "rdf": "Pair distribution functions g(r) with the running coordination number (dashed).",
+    "angles": "Bond angles (line), and relative to random directions (dashed).",
+    "anions": "Anions over the run, and how far their shares depend on the bond cutoffs.",
+    "partial_structure_factors": "Faber-Ziman partial structure factors.",
+    "total_scattering": "Total structure factors for neutrons and X-rays, and G(r).",
+    "crystallinity": "Order of each atom of the network former.",
+    **{
+        f"disorder_{axis}": f"Disorder F and density along {axis}, with the interfaces found."
+        for axis in "abc"
+    },
 }
 
 

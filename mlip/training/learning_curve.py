@@ -185,10 +185,10 @@ def _write_errors(path: Path, errors: list[ForceError]) -> None:
 
 
 def _read_errors(path: Path) -> tuple[ForceError, ...]:
-    rows = read_json(path)
-    return tuple(
-        ForceError(**{k: math.nan if v is None else v for k, v in row.items()}) for row in rows
-    )
+    rows: list[dict[str, Any]] = [
+        {k: math.nan if v is None else v for k, v in row.items()} for row in read_json(path)
+    ]
+    return tuple(ForceError(**row) for row in rows)
 
 
 def _table(points: list[Point]) -> str:

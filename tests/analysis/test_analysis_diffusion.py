@@ -7,11 +7,11 @@ import pytest
 from scipy import stats
 from toy_trajectories import brownian, lattice_hops, make_trajectory, ornstein_uhlenbeck
 
-from analysis.conductivity import nernst_einstein_conductivity, number_density
-from analysis.diffusion import diffusion_coefficient
 from analysis.errors import AnalysisError
-from analysis.hops import loop_erased_hops, net_hops
-from analysis.msd import mean_squared_displacement
+from analysis.motion.conductivity import nernst_einstein_conductivity, number_density
+from analysis.motion.diffusion import diffusion_coefficient
+from analysis.motion.hops import loop_erased_hops, net_hops
+from analysis.motion.msd import mean_squared_displacement
 from analysis.results import Quantity
 
 CM2_PER_S = 1e-4

@@ -7,7 +7,7 @@ import pytest
 from toy_trajectories import TRICLINIC, brownian, lattice_hops, make_trajectory, ornstein_uhlenbeck
 
 from analysis.errors import RangeError
-from analysis.msd import mean_squared_displacement
+from analysis.motion.msd import mean_squared_displacement
 from analysis.trajectory import FRACTIONAL_DIFFERENCES, IMAGE_FLAGS, centre_of_mass_path
 
 STILL = "no drift"

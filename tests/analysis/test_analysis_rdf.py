@@ -8,9 +8,9 @@ from ase.build import bulk
 from toy_trajectories import TRICLINIC, make_trajectory
 
 from analysis.errors import RangeError
-from analysis.pair_counts import largest_r_max
-from analysis.rdf import pair_distributions
-from analysis.shells import find_first_shell, first_shell
+from analysis.pairs.pair_counts import largest_r_max
+from analysis.pairs.rdf import pair_distributions
+from analysis.pairs.shells import find_first_shell, first_shell
 
 
 def ideal_gas(rng, n_atoms, n_frames, cells):

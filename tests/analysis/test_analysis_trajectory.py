@@ -15,9 +15,9 @@ from ase.io import read, write
 from toy_trajectories import TRICLINIC, brownian, write_dcd, write_run
 
 from analysis import open_foreign, open_run
-from analysis.dcd import open_dcd, read_cells, read_positions
 from analysis.errors import AmbiguousMotionError, AnalysisError, TimeGridError, TrajectoryError
-from analysis.msd import mean_squared_displacement
+from analysis.motion.msd import mean_squared_displacement
+from analysis.reading.dcd import open_dcd, read_cells, read_positions
 
 ORTHOGONAL = np.diag([12.0, 10.0, 9.0])
 REPOSITORY = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from toy_trajectories import make_trajectory
 
 from analysis.errors import RangeError
 from analysis.groups import Groups
-from analysis.structure.angles import angle_distributions, angle_findings, angle_quantities
+from analysis.pairs.angles import angle_distributions, angle_findings, angle_quantities
 
 TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / math.sqrt(3)
 SQUARE = np.array([[1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0]], dtype=float)

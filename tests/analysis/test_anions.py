@@ -9,9 +9,9 @@ import pytest
 from ase import Atoms
 from scipy.spatial.transform import Rotation
 
-from analysis.anions import anion_rules, anion_units
-from analysis.closest import closest_distances, frame_geometry
+from analysis.anions.units import anion_rules, anion_units
 from analysis.errors import AnalysisError
+from analysis.pairs.closest import closest_distances, frame_geometry
 from mlip.structures.crystals import conventional_cell, crystal_names, find_crystal
 
 RULES = anion_rules()

@@ -158,9 +158,11 @@ def test_planted_planes_of_a_sandwich_are_recovered_within_half_a_slab(rng, form
 
 
 def test_findings_of_a_sandwich_and_of_a_bulk_cell(rng):
-    found = disorder_findings(
+    found, interfaces = disorder_findings(
         sandwich(rng, (30.6, 73.0), 2), "b", charges_e={"Li": 1, "P": 5, "S": -2}
     )
+    assert interfaces is not None
+    assert interfaces.number == 2
     names = {quantity.name for quantity in found.quantities}
     assert {"interface_position_b_1", "interface_position_b_2", "glass_share_b"} <= names
     assert {curve.name for curve in found.curves} == {"disorder_b", "profiles_b"}
@@ -172,7 +174,8 @@ def test_findings_of_a_sandwich_and_of_a_bulk_cell(rng):
     trajectory = make_trajectory(
         positions, species=bulk.get_chemical_symbols(), cell=bulk.cell.array
     )
-    found = disorder_findings(trajectory, "b")
+    found, interfaces = disorder_findings(trajectory, "b")
+    assert interfaces is None
     reasons = {skipped.name: skipped.reason for skipped in found.skipped}
     assert "bulk cell along b; F is 0.0" in reasons["interfaces_b"]
     assert "of that of a random gas" in reasons["interfaces_b"]
@@ -183,7 +186,7 @@ def test_findings_of_a_sandwich_and_of_a_bulk_cell(rng):
 
 def test_a_cell_too_small_for_f_still_has_its_density_profiles(rng):
     trajectory = make_trajectory(rng.random((2, 20, 3)) * 4.0, cell=4.0)
-    found = disorder_findings(trajectory, "c")
+    found, _ = disorder_findings(trajectory, "c")
     assert {curve.name for curve in found.curves} == {"profiles_c"}
     reasons = {skipped.name: skipped.reason for skipped in found.skipped}
     assert "Fourier pixels" in reasons["disorder_c"]

@@ -11,8 +11,8 @@ from toy_trajectories import TRICLINIC, make_trajectory
 
 from analysis.errors import AnalysisError
 from analysis.groups import NO_GROUP, Groups, intersection, species_groups, static_groups
-from analysis.rdf import pair_distributions
-from analysis.structure.group_rdf import group_distributions
+from analysis.pairs.group_rdf import group_distributions
+from analysis.pairs.rdf import pair_distributions
 
 
 def gas(rng, n_frames=40, species=("Li",) * 12 + ("S",) * 18):

@@ -12,13 +12,13 @@ from scattering_samples import packed_spheres
 from toy_trajectories import make_trajectory
 
 from analysis.errors import AnalysisError, RangeError
-from analysis.rdf import pair_distributions
-from analysis.structure.measured_scattering import Measured, read_measured
-from analysis.structure.scattering import jackknife_error
-from analysis.structure.scattering_comparison import compare, comparison_quantities
-from analysis.structure.scattering_findings import scattering_findings
-from analysis.structure.scattering_peaks import find_peaks, first_sharp_peak, point_scatter
-from analysis.structure.total_scattering import TotalStructureFactor, reduced_distribution
+from analysis.pairs.rdf import pair_distributions
+from analysis.scattering.measured_scattering import Measured, read_measured
+from analysis.scattering.partials import jackknife_error
+from analysis.scattering.scattering_comparison import compare, comparison_quantities
+from analysis.scattering.scattering_findings import scattering_findings
+from analysis.scattering.scattering_peaks import find_peaks, first_sharp_peak, point_scatter
+from analysis.scattering.total_scattering import TotalStructureFactor, reduced_distribution
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 Q = (np.arange(400) + 0.5) * 0.05

@@ -12,14 +12,14 @@ from scipy.spatial.transform import Rotation
 from toy_trajectories import TRICLINIC, make_trajectory
 
 from analysis.errors import AnalysisError, RangeError
-from analysis.rdf import pair_distributions
-from analysis.structure.density_modes import density_modes, select_wave_vectors
-from analysis.structure.pair_transform import (
+from analysis.pairs.rdf import pair_distributions
+from analysis.scattering.density_modes import density_modes, select_wave_vectors
+from analysis.scattering.pair_transform import (
     find_join,
     joined_structure_factors,
     transformed_structure_factors,
 )
-from analysis.structure.scattering import (
+from analysis.scattering.partials import (
     direct_structure_factors,
     lowest_q,
     mean_density,

@@ -9,8 +9,8 @@ from ase.io import write
 from scattering_samples import packed_spheres
 from toy_trajectories import make_trajectory
 
-from analysis.structure.density_modes import density_modes, select_wave_vectors
-from analysis.structure.scattering import direct_structure_factors
+from analysis.scattering.density_modes import density_modes, select_wave_vectors
+from analysis.scattering.partials import direct_structure_factors
 
 SIDE, SPECIES = 14.0, ["Li"] * 60 + ["S"] * 90
 

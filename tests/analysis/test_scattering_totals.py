@@ -8,15 +8,15 @@ from ase.build import bulk
 from toy_trajectories import make_trajectory
 
 from analysis.errors import AnalysisError, RangeError
-from analysis.rdf import pair_distributions
-from analysis.structure.pair_transform import transformed_structure_factors
-from analysis.structure.scattering import direct_structure_factors, mean_density
-from analysis.structure.scattering_weights import (
+from analysis.pairs.rdf import pair_distributions
+from analysis.scattering.pair_transform import transformed_structure_factors
+from analysis.scattering.partials import direct_structure_factors, mean_density
+from analysis.scattering.scattering_weights import (
     neutron_lengths,
     pair_weights,
     xray_form_factors,
 )
-from analysis.structure.total_scattering import (
+from analysis.scattering.total_scattering import (
     TotalStructureFactor,
     reduced_distribution,
     total_structure_factor,

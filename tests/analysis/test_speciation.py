@@ -10,12 +10,12 @@ from ase import Atoms
 from scipy.spatial.transform import Rotation
 from toy_trajectories import TRICLINIC, make_trajectory
 
-from analysis.anion_rules import anion_rules
+from analysis.anions.anion_groups import anion_groups
+from analysis.anions.anion_rules import anion_rules
+from analysis.anions.speciation import block_shares, speciation
 from analysis.errors import AnalysisError, RangeError
 from analysis.groups import Groups, static_groups
-from analysis.rdf import pair_distributions
-from analysis.structure.anion_groups import anion_groups
-from analysis.structure.speciation import block_shares, speciation
+from analysis.pairs.rdf import pair_distributions
 
 RULES = anion_rules()
 BOND = 2.05

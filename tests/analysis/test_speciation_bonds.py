@@ -8,9 +8,9 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list
 from toy_trajectories import TRICLINIC, make_trajectory
 
+from analysis.anions.bonds import Bonds, find_bonds, lasting_bonds
+from analysis.anions.persistence import bonds_around, persistence_window
 from analysis.errors import AnalysisError, RangeError
-from analysis.structure.bonds import Bonds, find_bonds, lasting_bonds
-from analysis.structure.persistence import bonds_around, persistence_window
 
 CUTOFFS = np.array([[2.6, 2.2], [2.2, 0.0]])
 LEFT_HANDED = np.array([[3.0, 0, 0], [0, 0, 4.0], [0, 5.0, 0]])

@@ -11,9 +11,9 @@ import pytest
 from ase.io import read
 from toy_trajectories import make_trajectory
 
-from analysis.anion_rules import anion_rules
-from analysis.foreign import open_foreign
-from analysis.structure.speciation import block_shares, speciation
+from analysis.anions.anion_rules import anion_rules
+from analysis.anions.speciation import block_shares, speciation
+from analysis.reading.foreign import open_foreign
 
 REPOSITORY = Path(__file__).parents[2]
 DATA = (REPOSITORY / os.environ.get("LIPS_MLIP_EXTERNAL_DATA", "../shared/data")).resolve()

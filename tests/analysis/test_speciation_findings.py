@@ -9,10 +9,10 @@ import pytest
 from scipy import stats
 from toy_trajectories import make_trajectory
 
+from analysis.anions.speciation import speciation
+from analysis.anions.speciation_findings import speciation_findings, speciation_quantities
 from analysis.groups import static_groups
-from analysis.rdf import pair_distributions
-from analysis.structure.speciation import speciation
-from analysis.structure.speciation_findings import speciation_findings, speciation_quantities
+from analysis.pairs.rdf import pair_distributions
 from analysis.writer import curve_to_csv
 
 BOND = 2.05

@@ -25,10 +25,10 @@ from toy_trajectories import (
 )
 
 from analysis.errors import AmbiguousMotionError, AnalysisError, TimeGridError, TrajectoryError
-from analysis.foreign import open_foreign
-from analysis.msd import mean_squared_displacement
-from analysis.runs import open_run
-from analysis.universe import open_universe
+from analysis.motion.msd import mean_squared_displacement
+from analysis.reading.foreign import open_foreign
+from analysis.reading.runs import open_run
+from analysis.reading.universe import open_universe
 
 ORTHOGONAL = np.diag([12.0, 10.0, 9.0])
 SPECIES = ["Li"] * 6 + ["S"] * 4

@@ -14,10 +14,10 @@ from ase import Atoms
 from ase.io import write
 from toy_trajectories import XU, brownian, write_dump, write_run, write_xdatcar
 
-from analysis.dcd import open_dcd
 from analysis.errors import TrajectoryError
-from analysis.foreign import open_foreign
-from analysis.runs import open_run
+from analysis.reading.dcd import open_dcd
+from analysis.reading.foreign import open_foreign
+from analysis.reading.runs import open_run
 
 CELL = np.diag([12.0, 10.0, 9.0])
 SPECIES = ["Li"] * 4 + ["S"] * 3
@@ -195,7 +195,7 @@ def test_origin_of_atoms_comes_from_the_structure_of_a_run(tmp_path, positions):
 MEASURE = """
 import json, sys
 from pathlib import Path
-from analysis.foreign import open_foreign
+from analysis.reading.foreign import open_foreign
 def peak_mb():  # of this program alone; getrusage also counts the one that started it
     (line,) = [x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x]
     return int(line.split()[1]) / 1024

@@ -14,10 +14,10 @@ import pytest
 from ase.io import read
 from toy_trajectories import IMAGES, TRICLINIC, XS, XSU, XU, X, brownian, write_dump
 
-from analysis.dcd import open_dcd, read_positions
 from analysis.errors import AmbiguousMotionError, TimeGridError, TrajectoryError
-from analysis.foreign import open_foreign
-from analysis.msd import mean_squared_displacement
+from analysis.motion.msd import mean_squared_displacement
+from analysis.reading.dcd import open_dcd, read_positions
+from analysis.reading.foreign import open_foreign
 
 ORTHOGONAL = np.diag([12.0, 10.0, 9.0])
 CORNER = (-3.0, 1.5, 0.25)

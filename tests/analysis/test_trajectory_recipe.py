@@ -33,7 +33,7 @@ NAMED = "foreign.species=[Li, P, S]"
 
 
 def test_a_dump_is_analysed_with_the_species_of_its_types(tmp_path, dump, capsys):
-    charges = "foreign.charges={Li: 1, P: 5, S: -2}"
+    charges = "charges={Li: 1, P: 5, S: -2}"
     assert analyse(dump, tmp_path / "out", *NEEDED, NAMED, charges) == 0
     record = json.loads((tmp_path / "out" / "results.json").read_text())
     assert '"Li": 10' in json.dumps(record)
@@ -48,7 +48,7 @@ def test_a_dump_is_analysed_with_the_species_of_its_types(tmp_path, dump, capsys
         ((), "--set foreign.timestep_fs=100"),
         (NEEDED, "--set 'foreign.species=[Li, P, S]'"),
         ((*NEEDED, "foreign.species=[Li]"), "16 atoms of 3 types but `species` names 1"),
-        ((*NEEDED, NAMED, "foreign.charges={Li: 1}"), "no charge for S"),
+        ((*NEEDED, NAMED, "charges={Li: 1}"), "no charge for S"),
         ((*NEEDED, NAMED, "foreign.format=xdatcar"), "is damaged"),
         ((*NEEDED, NAMED, "foreign.format=nothing"), "foreign.format"),
         ((NEEDED[1], NAMED, "foreign.timestep_fs=0.2"), "for a time step of 1 fs give 10"),

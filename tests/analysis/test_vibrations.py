@@ -10,8 +10,7 @@ from scipy.integrate import trapezoid
 from toy_trajectories import make_trajectory
 
 from analysis.errors import RangeError
-from analysis.trajectory import masses_of
-from analysis.vibrations import (
+from analysis.motion.vibrations import (
     KELVIN_PER_AMU_ANGSTROM2_PER_PS2,
     PER_CM_PER_THZ,
     lags_needed,
@@ -20,6 +19,7 @@ from analysis.vibrations import (
     velocity_autocorrelation,
     vibrational_density_of_states,
 )
+from analysis.trajectory import masses_of
 
 INTERVAL = 0.005
 

@@ -16,7 +16,7 @@ OURS = """
 import numpy as np, sys
 from pathlib import Path
 from dataclasses import dataclass
-from analysis.msd import mean_squared_displacement
+from analysis.motion.msd import mean_squared_displacement
 from analysis.trajectory import IMAGE_FLAGS, Trajectory
 positions = np.load(sys.argv[1], mmap_mode="r")
 frames, ions, _ = positions.shape

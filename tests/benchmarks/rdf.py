@@ -26,7 +26,7 @@ CODES = {
     "ours": """
 from dataclasses import dataclass
 from pathlib import Path
-from analysis.rdf import pair_distributions
+from analysis.pairs.rdf import pair_distributions
 from analysis.trajectory import IMAGE_FLAGS, Trajectory
 @dataclass(frozen=True)
 class Source:
@@ -39,7 +39,7 @@ value = float(np.mean([pair.g[800:].mean() for pair in found]))
 """,
     "MDAnalysis": """
 import MDAnalysis
-from MDAnalysis.analysis.rdf import InterRDF
+from MDAnalysis.analysis.pairs.rdf import InterRDF
 universe = MDAnalysis.Universe.empty(positions.shape[1], trajectory=True)
 universe.add_TopologyAttr("names", names)
 universe.load_new(positions.astype(np.float32), dimensions=[length] * 3 + [90] * 3)

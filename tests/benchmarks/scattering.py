@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.structure.density_modes import affordable_vectors, select_wave_vectors
+from analysis.scattering.density_modes import affordable_vectors, select_wave_vectors
 
 OURS = """
 import numpy as np, sys, time
-from analysis.structure.density_modes import affordable_vectors, density_modes, select_wave_vectors
+from analysis.scattering.density_modes import affordable_vectors, density_modes, select_wave_vectors
 data = np.load(sys.argv[1])
 ranges = select_wave_vectors(np.eye(3) * data["side"], data["edges"], np.random.default_rng(0),
     max_vectors=affordable_vectors(len(data["x"])))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.motion.vibrations import KELVIN_PER_AMU_ANGSTROM2_PER_PS2, PER_CM_PER_THZ
 from analysis.trajectory import IMAGE_FLAGS, Trajectory, masses_of
-from analysis.vibrations import KELVIN_PER_AMU_ANGSTROM2_PER_PS2, PER_CM_PER_THZ
 from mlip.recipes.dynamics import AimdReference
 
 SPACING, SIDE = 3.0, 4

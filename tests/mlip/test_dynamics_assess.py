@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.runs import open_run
+from analysis.reading.runs import open_run
 from mlip.errors import GateError, InputError
 from mlip.files import write_json
 from mlip.model_directory import PARITY_FILE, read_model_directory

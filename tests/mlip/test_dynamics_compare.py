@@ -102,7 +102,7 @@ def test_equal_cages_pass(equal):
 
 def test_the_msd_of_a_cage_is_six_kt_over_k(equal):
     # <x^2> = kT / m omega^2 in each direction, twice that between two distant times.
-    from analysis.vibrations import KELVIN_PER_AMU_ANGSTROM2_PER_PS2, PER_CM_PER_THZ
+    from analysis.motion.vibrations import KELVIN_PER_AMU_ANGSTROM2_PER_PS2, PER_CM_PER_THZ
 
     omega = 2 * np.pi * 300.0 / PER_CM_PER_THZ
     expected = 6 * 600.0 / KELVIN_PER_AMU_ANGSTROM2_PER_PS2 / 6.94 / omega**2

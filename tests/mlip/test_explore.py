@@ -17,7 +17,7 @@ import pytest
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from analysis.closest import frame_geometry
+from analysis.pairs.closest import frame_geometry
 from mlip.cli import main
 from mlip.data.readers import read_extxyz
 from mlip.errors import DataError, RecipeError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.closest import FrameGeometry
+from analysis.pairs.closest import FrameGeometry
 from mlip.errors import DataError, InputError, RecipeError
 from mlip.explore.select import Explored, descriptor_scale, select_frames
 from mlip.recipes.base import validated

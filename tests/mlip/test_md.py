@@ -12,7 +12,7 @@ import pytest
 from ase.io import read
 from stages import kill_when, mlip_process
 
-from analysis.runs import open_run
+from analysis.reading.runs import open_run
 from mlip.cli import main
 from mlip.engines.lammps import explain
 from mlip.engines.lammps_output import restart_is_whole

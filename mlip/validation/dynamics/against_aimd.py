@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from analysis.errors import AnalysisError
+from analysis.reading.runs import open_run
 from analysis.results import Curve
-from analysis.runs import open_run
 from analysis.trajectory import Trajectory
 from analysis.writer import curve_to_csv
 from mlip.files import write_text

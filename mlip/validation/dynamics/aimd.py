@@ -11,8 +11,8 @@ import numpy as np
 
 from analysis.constants import FloatArray, IntArray
 from analysis.errors import AnalysisError
-from analysis.foreign import open_foreign
-from analysis.runs import open_run
+from analysis.reading.foreign import open_foreign
+from analysis.reading.runs import open_run
 from analysis.trajectory import PositionSource, Trajectory
 from mlip.errors import DataError, RecipeError
 from mlip.files import replacing

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.vibrations import VibrationalDensityOfStates, peak_in_window
+from analysis.motion.vibrations import VibrationalDensityOfStates, peak_in_window
 from mlip.recipes.dynamics import Peak
 from mlip.validation.dynamics.compare import (
     distance_floor,

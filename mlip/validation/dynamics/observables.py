@@ -9,12 +9,12 @@ import numpy as np
 
 from analysis.constants import FloatArray
 from analysis.errors import RangeError
-from analysis.msd import mean_squared_displacement
-from analysis.pair_counts import largest_r_max
-from analysis.rdf import PairDistribution, pair_distributions
-from analysis.shells import find_first_shell
+from analysis.motion.msd import mean_squared_displacement
+from analysis.motion.vibrations import VibrationalDensityOfStates, vibrational_density_of_states
+from analysis.pairs.pair_counts import largest_r_max
+from analysis.pairs.rdf import PairDistribution, pair_distributions
+from analysis.pairs.shells import find_first_shell
 from analysis.trajectory import Trajectory, centre_of_mass_path
-from analysis.vibrations import VibrationalDensityOfStates, vibrational_density_of_states
 
 R_MAX_ANGSTROM = 8.0
 # The MSD is compared over lags of this part of the trajectory: past vibration, and short enough

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.anions import CATION, anion_rules, anion_units
-from analysis.closest import closest_distances
+from analysis.anions.units import CATION, anion_rules, anion_units
 from analysis.constants import FloatArray
 from analysis.errors import AnalysisError
-from analysis.runs import open_run
+from analysis.pairs.closest import closest_distances
+from analysis.reading.runs import open_run
 from analysis.trajectory import Frame, Trajectory
 from mlip.recipes.dynamics import StabilityRun
 from mlip.recipes.protocol import Protocol

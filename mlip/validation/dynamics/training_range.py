@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.closest import closest_distances
+from analysis.pairs.closest import closest_distances
 from mlip.errors import InputError
 from mlip.files import read_json, write_json
 from mlip.validation.reference import read_system, require_frames

@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 from ase.formula import Formula
 
-from analysis.closest import closest_distances
+from analysis.pairs.closest import closest_distances
 from mlip.structures.geometry import density_g_cm3
 from mlip.validation.physics.equation_of_state import GPA_PER_EV_ANGSTROM3
 from mlip.validation.reference import FloatArray

@@ -1,0 +1,1 @@
+"""Which anions there are, from bonds and a table of rules."""

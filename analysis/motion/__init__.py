@@ -1,0 +1,1 @@
+"""Motion of ions: displacements, diffusion, conductivity, vibrations."""

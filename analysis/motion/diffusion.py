@@ -1,0 +1,175 @@
+"""Self-diffusion coefficient with an interval, or the reason why the data give none."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from scipy import stats
+
+from analysis.constants import CM2_PER_S_PER_ANGSTROM2_PER_PS
+from analysis.motion.hops import NetHops
+from analysis.motion.msd import MeanSquaredDisplacement
+from analysis.motion.window import ONE_HOP_ANGSTROM, SlopeFit, diffusive_window
+from analysis.results import Quantity
+
+MIN_NET_HOPS = 100
+N_BLOCKS = 5
+MIN_ACTIVE_BLOCKS = 3
+# A block counts as active with a fair share of the smallest number of net hops.
+MIN_HOPS_PER_BLOCK = MIN_NET_HOPS // (2 * N_BLOCKS)
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """Diffusion of one species.
+
+    Attributes
+    ----------
+    coefficient : Quantity
+        D, cm^2/s. If unresolved, `low` is 0 and `high` the bound from the MSD.
+    msd_bound : Quantity
+        Upper bound MSD(t)/(6 t) at the longest lag, cm^2/s; inf while motion is still ballistic.
+    hop_bound : Quantity
+        Upper bound from the number of net hops, cm^2/s, with the assumed hop length in `reason`.
+    fit : SlopeFit or None
+        Fit the coefficient comes from, or that was tried last.
+    msd : MeanSquaredDisplacement
+    hops : NetHops
+    """
+
+    coefficient: Quantity
+    msd_bound: Quantity
+    hop_bound: Quantity
+    fit: SlopeFit | None
+    msd: MeanSquaredDisplacement
+    hops: NetHops
+
+
+def diffusion_coefficient(
+    msd: MeanSquaredDisplacement, hops: NetHops, *, level: float = LEVEL, curve: str = ""
+) -> Diffusion:
+    """Determine D from the MSD where motion is diffusive, and refuse it where it is not.
+
+    Parameters
+    ----------
+    msd : MeanSquaredDisplacement
+    hops : NetHops
+        Of the same atoms.
+    level : float
+        Confidence level of the intervals.
+    curve : str
+        File name of the MSD curve, recorded in the result.
+
+    Returns
+    -------
+    Diffusion
+        `coefficient.status` is "ok" only if a diffusive window of at least half a decade exists
+        and at least 100 net hops are spread over at least three of five time blocks.
+
+    Notes
+    -----
+    D = slope / 6 (Einstein relation; Frenkel and Smit, Understanding Molecular Simulation,
+    2nd ed., eq. 4.4.10). The interval is Student t with the observed variance between atoms, see
+    `window.fit_slope`. Measured coverage of the 95 % interval on 64 ions x 500 frames (1,000
+    replicas): Brownian, lattice hops, and either with a relaxed cage 93.5 to 95.3 %; hops that
+    reverse with probability 0.3 only 89.5 %, because a crossover that lasts into the window biases
+    the slope by 9 %.
+    """
+    label = msd.label
+    fit, objection = diffusive_window(msd)
+    msd_bound = _msd_bound(msd, fit, level, curve)
+    hop_bound = _hop_bound(hops, label, level)
+    reasons = [f"motion is not diffusive: {objection}"] if objection else []
+    blocks = hops.counts_in_blocks(N_BLOCKS)
+    active = int((blocks >= MIN_HOPS_PER_BLOCK).sum())
+    if len(hops.times_ps) < MIN_NET_HOPS or active < MIN_ACTIVE_BLOCKS:
+        reasons.append(
+            f"{len(hops.times_ps)} net hops, in {active} of {N_BLOCKS} time blocks at least "
+            f"{MIN_HOPS_PER_BLOCK}; needs {MIN_NET_HOPS} in {MIN_ACTIVE_BLOCKS}"
+        )
+    if fit is None or reasons:
+        coefficient = Quantity(
+            name=f"diffusion_coefficient_{label}",
+            value=math.nan,
+            unit="cm^2/s",
+            low=0.0,
+            high=msd_bound.high,
+            level=level,
+            status="unresolved",
+            reason="; ".join(reasons)
+            + f"; bounds: {msd_bound.high:.2g} cm^2/s from MSD/(6 t), "
+            + f"{hop_bound.high:.2g} cm^2/s from net hops",
+            curve=curve,
+        )
+        return Diffusion(coefficient, msd_bound, hop_bound, fit, msd, hops)
+    scale = CM2_PER_S_PER_ANGSTROM2_PER_PS / 6.0
+    low, high = fit.interval(level)
+    averaged = (
+        f"positions averaged over {hops.averaging_ps:.3g} ps"
+        if hops.averaging_ps
+        else f"positions not averaged, frames are {msd.frame_interval_ps:.3g} ps apart"
+    )
+    coefficient = Quantity(
+        name=f"diffusion_coefficient_{label}",
+        value=fit.slope * scale,
+        unit="cm^2/s",
+        low=max(low, 0.0) * scale,
+        high=high * scale,
+        level=level,
+        reason=f"MSD slope from {fit.start_ps:.4g} to {fit.stop_ps:.4g} ps, log slope "
+        f"{fit.exponent:.2f} +- {fit.exponent_error:.2f} above a cage of "
+        f"{max(fit.intercept, 0.0):.2f} Angstrom^2; {len(hops.times_ps)} net hops above 2 Angstrom "
+        f"({averaged}); variance enlarged {fit.correlation:.2f}-fold for correlated ions; "
+        f"{msd.drift}; {msd.motion_convention}",
+        curve=curve,
+    )
+    return Diffusion(coefficient, msd_bound, hop_bound, fit, msd, hops)
+
+
+def _msd_bound(
+    msd: MeanSquaredDisplacement, fit: SlopeFit | None, level: float, curve: str
+) -> Quantity:
+    # The longest lag with two independent origins; the very last ones are single events.
+    candidates = [k for k, lag in enumerate(msd.sample_lags) if 2 * lag <= len(msd.msd) - 1]
+    index = candidates[-1] if candidates else 0
+    time_ps = float(msd.times_ps[msd.sample_lags[index]])
+    values = msd.atom_msd[:, index]
+    error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    bound = (values.mean() + stats.norm.ppf(level) * error) / (6.0 * time_ps)
+    ballistic = fit is not None and fit.exponent > 1.0 and "log slope" in fit.objection()
+    return Quantity(
+        name=f"diffusion_coefficient_msd_bound_{msd.label}",
+        value=math.nan,
+        unit="cm^2/s",
+        low=0.0,
+        high=math.inf if ballistic else bound * CM2_PER_S_PER_ANGSTROM2_PER_PS,
+        level=level,
+        status="unresolved",
+        reason="the log slope exceeds 1, so MSD/(6 t) still rises and bounds nothing"
+        if ballistic
+        else f"upper bound MSD/(6 t) at {time_ps:.4g} ps; it includes vibration",
+        curve=curve,
+    )
+
+
+def _hop_bound(hops: NetHops, label: str, level: float) -> Quantity:
+    count = len(hops.times_ps)
+    # Upper Poisson limit of the expected number of events (Garwood, Biometrika 28, 437 (1936)).
+    expected = 0.5 * stats.chi2.ppf(level, 2 * (count + 1))
+    length = ONE_HOP_ANGSTROM
+    if count:
+        length = max(length, float((hops.lengths_angstrom**2).mean() ** 0.5))
+    bound = expected * length**2 / (6.0 * hops.n_ions * hops.duration_ps)
+    return Quantity(
+        name=f"diffusion_coefficient_hop_bound_{label}",
+        value=math.nan,
+        unit="cm^2/s",
+        low=0.0,
+        high=bound * CM2_PER_S_PER_ANGSTROM2_PER_PS,
+        level=level,
+        status="unresolved",
+        reason=f"upper Poisson bound from {count} net hops of {hops.n_ions} ions in "
+        f"{hops.duration_ps:.4g} ps, assuming uncorrelated hops of {length:.2f} Angstrom",
+    )

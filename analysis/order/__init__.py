@@ -1,0 +1,1 @@
+"""Local order: Voronoi cells, coordination polyhedra, crystallinity."""

@@ -1,0 +1,80 @@
+"""Means of what is counted per atom, with errors from blocks, as named quantities."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from analysis.constants import FloatArray
+from analysis.results import Quantity
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class BlockRatio:
+    """Sum of something over the number it is divided by, in all frames and in blocks.
+
+    Attributes
+    ----------
+    value : (...) float array
+        nan where the number is zero.
+    blocks : (n_blocks, ...) float array
+        The same in blocks of consecutive frames.
+    """
+
+    value: FloatArray
+    blocks: FloatArray
+
+    @property
+    def standard_error(self) -> FloatArray:
+        """Standard error over the blocks that have a value, (...); nan for fewer than two."""
+        number = np.isfinite(self.blocks).sum(axis=0)
+        safe = np.where(np.isfinite(self.blocks), self.blocks, 0.0)
+        mean = safe.sum(axis=0) / np.maximum(number, 1)
+        squares = np.where(np.isfinite(self.blocks), (safe - mean) ** 2, 0.0).sum(axis=0)
+        error = np.sqrt(squares / np.maximum(number - 1, 1) / np.maximum(number, 1))
+        return np.where(number > 1, error, np.nan)
+
+
+def block_ratio(sums: FloatArray, numbers: FloatArray) -> BlockRatio:
+    """Divide sums by numbers, both (n_blocks, ...), in each block and over all."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return BlockRatio(sums.sum(axis=0) / numbers.sum(axis=0), sums / numbers)
+
+
+def ratio_quantity(
+    name: str,
+    unit: str,
+    value: float,
+    blocks: FloatArray,
+    reason: str,
+    *,
+    missing: str = "",
+    curve: str = "",
+) -> Quantity:
+    """Return a quantity with the Student interval over blocks of frames.
+
+    Parameters
+    ----------
+    name, unit : str
+    value : float
+        nan makes it unresolved, for the reason `missing`.
+    blocks : (n_blocks,) float array
+        Blocks without a value are nan and do not count.
+    reason, missing, curve : str
+    """
+    if not math.isfinite(value):
+        return Quantity(name, math.nan, unit, status="unresolved", reason=missing, curve=curve)
+    known = blocks[np.isfinite(blocks)]
+    # Blocks that agree to round-off are a symmetry or a single state, not an error of zero.
+    if len(known) < 2 or np.ptp(known) <= 1e-12 * max(abs(value), 1e-300):
+        why = "a single block" if len(known) < 2 else "equal blocks"
+        reason += f", no error estimate from {why}"
+        return Quantity(name, value, unit, reason=reason, curve=curve)
+    half = float(stats.t.ppf(0.5 + 0.5 * LEVEL, len(known) - 1) * stats.sem(known))
+    reason += f", error from {len(known)} blocks"
+    return Quantity(name, value, unit, value - half, value + half, LEVEL, "ok", reason, curve)

@@ -1,0 +1,1 @@
+"""Pairs and triplets of atoms: g(r), coordination numbers, angles."""

@@ -1,0 +1,183 @@
+"""First peak, first minimum and coordination number read from a pair distribution."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import ndimage, signal, stats
+
+from analysis.constants import FloatArray
+from analysis.pairs.rdf import PairDistribution
+from analysis.results import Quantity
+
+SMOOTHING_ANGSTROM = 0.06
+# A peak must rise this many times the counting noise above its surroundings, and this far
+# relative to the highest peak.
+MIN_SIGNIFICANCE = 5.0
+MIN_PROMINENCE = 0.1
+# Two peaks are one split shell unless g falls between them below this fraction of the lower one.
+MAX_VALLEY = 0.7
+LEVEL = 0.95
+
+
+def first_shell(pair: PairDistribution, *, curve: str = "") -> list[Quantity]:
+    """Locate the first shell and count the neighbours in it, with errors from blocks of frames.
+
+    Parameters
+    ----------
+    pair : PairDistribution
+    curve : str
+        File name of the curve, recorded in the results.
+
+    Returns
+    -------
+    list of Quantity
+        First peak and first minimum of g(r) in Angstrom, and the coordination numbers up to the
+        minimum in both directions (one for like pairs). The intervals are Student t over blocks
+        of frames, nan for a single block. Where g(r) has no first minimum within range all but
+        the peak are unresolved.
+    """
+    expected = pair.expected_pairs
+    peak, minimum = find_first_shell(pair.r_angstrom, pair.g, expected)
+    located = [
+        find_first_shell(pair.r_angstrom, g, expected / len(pair.g_blocks)) for g in pair.g_blocks
+    ]
+    directions = [(pair.label, pair.cn_ij, pair.cn_ij_blocks)]
+    if pair.i != pair.j:
+        directions.append((f"{pair.j}-{pair.i}", pair.cn_ji, pair.cn_ji_blocks))
+    no_peak = "" if math.isfinite(peak) else "g(r) has no peak above 1 in range"
+    no_minimum = (
+        ""
+        if math.isfinite(minimum)
+        else no_peak or f"g(r) has no minimum after the first peak up to {pair.r_angstrom[-1]:.2f}"
+    )
+    bin_angstrom = float(pair.edges_angstrom[1] - pair.edges_angstrom[0])
+    source = f"g(r) smoothed by {SMOOTHING_ANGSTROM} Angstrom, {pair.n_frames} frames"
+    results = [
+        _quantity(
+            f"rdf_first_peak_{pair.label}",
+            peak,
+            "Angstrom",
+            np.array([p for p, _ in located]),
+            no_peak,
+            source,
+            curve,
+            resolution=bin_angstrom,
+        ),
+        _quantity(
+            f"rdf_first_minimum_{pair.label}",
+            minimum,
+            "Angstrom",
+            np.array([m for _, m in located]),
+            no_minimum,
+            source,
+            curve,
+            resolution=bin_angstrom,
+        ),
+    ]
+    for label, cn, blocks in directions:
+        name = f"coordination_number_{label}"
+        if no_minimum:
+            results.append(_quantity(name, math.nan, "1", np.array([]), no_minimum, "", curve))
+            continue
+        # Last bin that ends at or before the minimum, the same r in every block.
+        last = int(np.searchsorted(pair.edges_angstrom, minimum + 1e-9, side="right")) - 2
+        results.append(
+            _quantity(
+                name,
+                float(cn[last]),
+                "1",
+                blocks[:, last],
+                "",
+                f"neighbours up to the first minimum of g(r) at "
+                f"{pair.edges_angstrom[last + 1]:.2f} Angstrom",
+                curve,
+            )
+        )
+    return results
+
+
+def find_first_shell(
+    r_angstrom: FloatArray, g: FloatArray, expected_pairs: FloatArray
+) -> tuple[float, float]:
+    """Find the first peak and the first minimum after it.
+
+    Parameters
+    ----------
+    r_angstrom, g : (B,) float arrays
+    expected_pairs : (B,) float array
+        Pairs counted in each bin if g were 1.
+
+    Returns
+    -------
+    peak, minimum : float
+        Angstrom; nan where there is none. In a gap, where g is zero over a range, the minimum is
+        the middle of that range.
+    """
+    if not np.isfinite(g).all() or g.max() <= 0:
+        return math.nan, math.nan
+    width = r_angstrom[1] - r_angstrom[0]
+    bins = SMOOTHING_ANGSTROM / width
+    smooth = ndimage.gaussian_filter1d(g, bins, mode="nearest")
+    # Poisson noise; a Gaussian filter averages over 2 sqrt(pi) sigma bins. The added 1 keeps a
+    # bin with one chance pair from claiming a small error.
+    noise = np.sqrt((smooth + 1.0) / (expected_pairs * max(2.0 * np.sqrt(np.pi) * bins, 1.0)))
+    significant = MIN_SIGNIFICANCE * noise
+    trusted = significant < np.maximum(smooth, 1.0)
+    height = np.where(trusted, np.maximum(smooth, 0.0), 0.0)
+    peaks, found = signal.find_peaks(
+        height, height=1.0, prominence=MIN_PROMINENCE * max(height.max(), 1.0)
+    )
+    peaks = peaks[found["prominences"] >= significant[peaks]]
+    if not len(peaks):
+        return math.nan, math.nan
+    first = int(peaks[0])
+    separate = [
+        int(peak)
+        for peak in peaks[1:]
+        if smooth[first:peak].min() < MAX_VALLEY * min(smooth[first], smooth[peak])
+    ]
+    if separate:
+        end = separate[0]
+    else:
+        end = len(smooth) - 1
+        tail = smooth[first:]
+        # The lowest point at the edge of the range is no minimum unless g has vanished.
+        if int(tail.argmin()) == len(tail) - 1 and tail[-1] > 1e-6 * smooth.max():
+            return float(r_angstrom[first]), math.nan
+    valley = smooth[first : end + 1]
+    lowest = valley.min()
+    flat = np.flatnonzero(valley <= lowest + 1e-3 * smooth[first])
+    # Only the part of the flat bottom that is connected to its lowest point.
+    pieces = np.split(flat, np.flatnonzero(np.diff(flat) > 1) + 1)
+    bottom = next(piece for piece in pieces if int(valley.argmin()) in piece)
+    middle = first + (int(bottom[0]) + int(bottom[-1])) // 2
+    return float(r_angstrom[first]), float(r_angstrom[middle])
+
+
+def _quantity(
+    name: str,
+    value: float,
+    unit: str,
+    blocks: FloatArray,
+    failure: str,
+    source: str,
+    curve: str,
+    *,
+    resolution: float = 0.0,
+) -> Quantity:
+    if failure:
+        return Quantity(
+            name, math.nan, unit, level=LEVEL, status="unresolved", reason=failure, curve=curve
+        )
+    low = high = math.nan
+    if len(blocks) > 1 and np.isfinite(blocks).all():
+        scatter = float(stats.t.ppf(0.5 + 0.5 * LEVEL, len(blocks) - 1) * stats.sem(blocks))
+        # Blocks that agree to the bin say no more than the bin.
+        half = max(scatter, 0.5 * resolution)
+        low, high = value - half, value + half
+        source += f", error from {len(blocks)} blocks"
+    else:
+        source += ", no error estimate from a single block"
+    return Quantity(name, value, unit, low, high, LEVEL, "ok", source, curve)

@@ -1,0 +1,1 @@
+"""Trajectories of all formats behind one view."""

@@ -1,0 +1,1 @@
+"""Structure factors and what is measured of them."""

@@ -1,1 +1,0 @@
-"""Structure of a liquid, glass or crystal: angles, scattering, anions, cells, order."""
