@@ -10,10 +10,19 @@ import pytest
 from ase import Atoms
 from ase.io import write
 from matplotlib.image import imread
-from toy_trajectories import brownian, make_trajectory, ornstein_uhlenbeck, write_run
+from test_disorder_interfaces import sandwich
+from toy_trajectories import (
+    XU,
+    brownian,
+    make_trajectory,
+    ornstein_uhlenbeck,
+    write_dump,
+    write_run,
+)
 
 import analysis
 from analysis import Quantity, Request, analyse_run, analyse_trajectory
+from analysis.disorder.interfaces import disorder_interfaces
 from analysis.errors import AnalysisError
 from analysis.results import Curve, quantity_from_json, quantity_to_json
 from analysis.writer import curve_to_csv, read_results, write_analysis
@@ -239,3 +248,23 @@ def test_readme_example_runs_as_printed(tmp_path, rng, monkeypatch, capsys):
     # A frame every 0.1 ps and 0.02 Angstrom^2 each makes D = 0.2 Angstrom^2/ps.
     assert names["D"].status == "ok"
     assert names["D"].value == pytest.approx(0.2e-4, rel=0.3)
+
+
+def test_the_disorder_example_of_the_readme_runs_as_printed(tmp_path, rng, monkeypatch, capsys):
+    readme = (Path(analysis.__file__).parent / "README.md").read_text(encoding="utf-8")
+    section = readme[readme.index("## From a foreign trajectory to F(z)") :]
+    example = re.search(r"```python\n(.*?)```", section, re.DOTALL).group(1)
+    assert len(example.strip().splitlines()) <= 12
+    planes = (30.6, 73.0)
+    slab = sandwich(rng, planes, 2)
+    positions = np.array([frame.positions for frame in slab.frames()])
+    types = np.searchsorted(["Li", "P", "S"], slab.species) + 1
+    write_dump(
+        tmp_path / "slab.lammpstrj", positions, slab.cells, XU, types=types, every_steps=1000
+    )
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(example.replace("slab.lammpstrj.gz", "slab.lammpstrj"), names)
+    assert "interfaces at" in capsys.readouterr().out
+    found = disorder_interfaces(names["profile"]).z_angstrom
+    assert np.abs(found - planes).max() < 0.5 * names["profile"].slab_width_angstrom
