@@ -76,7 +76,8 @@ test-slow: install
 	$(BIN)/python -m pytest -m slow
 
 bench: install
-	$(BIN)/python tests/benchmarks/msd.py
+	@for name in msd rdf scattering disorder ingest; do \
+		echo "== $$name"; $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
 
 lint: install
 	$(BIN)/ruff check .

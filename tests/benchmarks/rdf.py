@@ -3,7 +3,7 @@
 ``python tests/benchmarks/rdf.py [atoms] [frames] [rounds]``; each measurement is a process of its
 own on one thread, all in turn, so that a drifting machine speed hits all. All six pairs are
 computed. freud gets 200 bins instead of 1,600: the memory of its 3.4.0 histogram grows with the
-cube of the bins (1,600 would take 16 GB). Needs MDAnalysis and freud-analysis (extra ``peers``).
+cube of the bins (1,600 would take 16 GB).
 """
 
 from __future__ import annotations
