@@ -83,16 +83,19 @@ def analyse(
         return work.manifest
 
 
-def plan_analyse(recipe: AnalyseRecipe, runs: list[Path], out: Path) -> list[str]:
+def plan_analyse(
+    recipe: AnalyseRecipe, runs: list[Path], out: Path, *, source: Path | None = None
+) -> list[str]:
     """Return what `analyse` would do, without doing it."""
+    _request(recipe, source or HERE)
     lines = []
-    for source in expand(runs).values():
-        _require_readable(source, recipe)
-        lines.append(f"read   {source}")
+    for run in expand(runs).values():
+        _require_readable(run, recipe)
+        lines.append(f"read     {run}")
     return [
         *lines,
         f"compute  {', '.join(name for name, _ in OBSERVABLES)}; mobile: {recipe.mobile or 'Li'}",
-        f"write  {out}/results.json, curves/, figures/",
+        f"write    {out}/results.json, curves/, figures/",
     ]
 
 

@@ -345,7 +345,7 @@ def analyse(
     _state.verbose = verbose
     loaded = load_recipe(recipe, AnalyseRecipe, settings)
     perform(
-        lambda: room.plan_analyse(loaded, runs, out),
+        lambda: room.plan_analyse(loaded, runs, out, source=recipe),
         lambda: room.analyse(loaded, runs, out, source=recipe, force=force),
         out,
         dry_run=dry_run,

@@ -31,6 +31,7 @@ class _Running:
     process: subprocess.Popen[bytes]
     began: float
     devices: tuple[int, ...]
+    log_start: int
 
 
 def available_cores() -> int:
@@ -152,12 +153,12 @@ def run_job(job: Job, token: str, *, show: Reporter | None = None) -> Outcome:
     return outcome
 
 
-def log_tail(path: Path) -> str:
-    """Return the end of a log file."""
+def log_tail(path: Path, start: int = 0) -> str:
+    """Return the end of a log file, of what was written after the first `start` bytes."""
     if not path.is_file():
         return ""
     with path.open("rb") as handle:
-        handle.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
+        handle.seek(max(start, path.stat().st_size - LOG_TAIL_BYTES))
         return handle.read().decode(errors="replace")
 
 
@@ -171,6 +172,8 @@ def _start(job: Job, token: str, devices: tuple[int, ...]) -> _Running:
     if job.resources.gpus and devices:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, devices))
     with job.log.open("ab") as log:
+        # What an earlier attempt said must not explain how this one ends.
+        written = log.tell()
         try:
             process = subprocess.Popen(
                 job.command(),
@@ -185,7 +188,7 @@ def _start(job: Job, token: str, devices: tuple[int, ...]) -> _Running:
             raise EngineError(
                 f"{job.name}: cannot start {job.command()[0]} ({error.strerror}). Try: mlip doctor"
             ) from error
-    return _Running(job, process, time.monotonic(), devices)
+    return _Running(job, process, time.monotonic(), devices, written)
 
 
 def _thread_variables(job: Job) -> Mapping[str, str]:
@@ -206,7 +209,7 @@ def _outcome(entry: _Running) -> Outcome:
     absent = [p.name for p in job.outputs if not p.is_file() or p.stat().st_size == 0]
     failure = ""
     if code != 0 or absent:
-        tail = log_tail(job.log)
+        tail = log_tail(job.log, entry.log_start)
         cause = job.explain(tail) if job.explain else ""
         what = f"ended with {_exit_words(code)}"
         if absent:

@@ -57,6 +57,20 @@ def test_a_failure_shows_cause_log_and_exit_code(tmp_path):
     assert "no fuel" in str(caught.value)
 
 
+def test_what_an_earlier_attempt_logged_does_not_explain_a_failure(tmp_path):
+    (tmp_path / "job.log").write_text("ERROR: no fuel\n")
+    job = python_job(
+        tmp_path,
+        "import sys; print('a wheel came off'); sys.exit(3)",
+        explain=lambda tail: "Refuel." if "no fuel" in tail else "",
+    )
+    with pytest.raises(EngineError) as caught:
+        run_job(job, uuid.uuid4().hex)
+    assert "a wheel came off" in str(caught.value)
+    assert "fuel" not in str(caught.value).lower()
+    assert (tmp_path / "job.log").read_text().startswith("ERROR: no fuel")
+
+
 def test_one_failed_job_does_not_lose_the_others(tmp_path):
     jobs = [
         python_job(tmp_path, "raise SystemExit(3)", name="bad"),
