@@ -113,6 +113,7 @@ def model_section(source: Source, anchor: str) -> Section:
     validation = source.path / "validation"
     tables: list[Table] = []
     pictures: list[Picture] = []
+    training = source.path / "training_curve.png"
     if (validation / "metrics.json").is_file():
         metrics = read_json(validation / "metrics.json")
         tables = [t for split, e in metrics["splits"].items() for t in _error_tables(split, e)]
@@ -127,6 +128,9 @@ def model_section(source: Source, anchor: str) -> Section:
         tables += physics_tables(validation)
     elif parity.ok:
         notes.append(Cell("No errors against DFT here: validation did not end.", tone="bad"))
+    if training.is_file():
+        caption = "Errors of single training batches against steps, and their running median."
+        pictures.append(Picture(png_address(training.read_bytes()), caption, wide=True))
     return Section(
         title=f"Model: {source.name}",
         anchor=anchor,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mlip.engines.deepmd_train import read_learning_curve, write_closest_pair
+from mlip.engines.deepmd_train import LEARNING_CURVE, read_learning_curve, write_closest_pair
 from mlip.errors import EngineError
 from mlip.execution.local import available_cores, visible_gpus
 from mlip.execution.progress import tell
@@ -31,6 +31,7 @@ from mlip.training.starting import (
     require_same_network,
     with_room_of,
 )
+from mlip.training.training_curve import write_training_curve
 from mlip.workspace import open_workspace
 
 REPULSION_TABLE = "repulsion.table"
@@ -120,7 +121,7 @@ def train(
                 f"{done} of {len(members)} members are trained and kept; the same command tries "
                 "the others again.\n" + "\n".join(text for text in failures if text)
             )
-        outputs.append(out / "type_map.json")
+        outputs += [out / "type_map.json", *write_training_curve(out, members)]
         work.finish(outputs, _summary(recipe, data, members))
         return work.manifest
 
@@ -244,7 +245,7 @@ def _of_length(recipe: TrainRecipe, steps: int) -> TrainRecipe:
 def _summary(recipe: TrainRecipe, data: Path, members: list[Path]) -> dict[str, object]:
     model = read_json(members[0] / "input.json")["model"]
     sel = model["descriptor"].get("sel") or model["descriptor"]["repflow"]["e_sel"]
-    last = [read_learning_curve(member / "lcurve.out")[-1] for member in members]
+    last = [read_learning_curve(member / LEARNING_CURVE)[-1] for member in members]
     summary: dict[str, object] = {
         "data": data.name,
         "members": len(members),
