@@ -71,6 +71,7 @@ def _draw(path: Path, curves: Sequence[list[dict[str, float]]]) -> None:
             axis.plot(steps, errors, ".", color=colour, markersize=2, alpha=0.25)
             axis.plot(steps, running_median(errors), color=colour, label=f"member {n}")
         axis.set_yscale("log")
+        axis.locator_params(axis="x", nbins=5)
         axis.set_xlabel("step")
         axis.set_ylabel(title)
         axis.spines[["top", "right"]].set_visible(False)
