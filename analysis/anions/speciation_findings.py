@@ -14,6 +14,7 @@ from analysis.anions.speciation import (
     CUTOFF_OFFSETS_ANGSTROM,
     EVERYWHERE,
     NAMED_UNITS,
+    OUTSIDE,
     UNITS,
     Speciation,
     block_shares,
@@ -94,7 +95,7 @@ def speciation_quantities(result: Speciation) -> list[Quantity]:
     quantities = []
     for of in (UNITS, NAMED_UNITS, *result.elements):
         quantities += _shares(result, of, EVERYWHERE, fleeting)
-    for region in result.regions[1:]:
+    for region in _places(result)[1:]:
         for former in result.elements[: result.n_formers]:
             quantities += _shares(result, former, region, fleeting)
     for n, ligand in enumerate(result.elements[result.n_formers :]):
@@ -111,6 +112,13 @@ def speciation_quantities(result: Speciation) -> list[Quantity]:
     return quantities + _bonds(result) + [_charge(result, fleeting)] + _cutoffs(result)
 
 
+def _places(result: Speciation) -> tuple[str, ...]:
+    """Return the regions, without the outside where nothing is outside."""
+    if result.regions[-1] == OUTSIDE and not result.tally.atoms[:, -1].any():
+        return result.regions[:-1]
+    return result.regions
+
+
 def speciation_curves(result: Speciation) -> list[Curve]:
     """Return the course in time, the dependence on cutoffs, and formulas per frame."""
     seen = _seen(result)
@@ -118,7 +126,7 @@ def speciation_curves(result: Speciation) -> list[Curve]:
     course: dict[str, FloatArray] = {"time [ps]": result.times_ps}
     for n in seen:
         course[f"{result.names[n]} [units]"] = result.tally.units[:, 0, n]
-    for region, name in enumerate(result.regions):
+    for region, name in enumerate(_places(result)):
         for element in elements if region == 0 else elements[:1]:
             k = result.elements.index(element)
             total = result.tally.atoms[:, region, :, k].sum(axis=1)

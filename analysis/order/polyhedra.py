@@ -26,6 +26,8 @@ LIMIT_DEGREES = 18.0
 BIN_DEGREES = 1.0
 MAX_DEVIATION_DEGREES = 60.0
 MAX_NUMBER = 12
+# A histogram has its place in a table; the list of results names what is common.
+SHOWN_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,8 @@ def polyhedra_quantities(result: Polyhedra) -> list[Quantity]:
     """Return mean coordination number, shares of numbers and of shapes, with block intervals.
 
     They are named such as ``coordination_mean_Li``, ``share_with_4_neighbours_Li`` and
-    ``share_tetrahedron_Li``. Numbers that no ion has are left out, shapes are not.
+    ``share_tetrahedron_Li``. Numbers that fewer than one ion in twenty has are left out here,
+    shapes are not; the curves have all.
     """
     reach = ", ".join(f"{s} to {r:.2f}" for s, r in result.cutoffs_angstrom.items())
     source = f"{reach} Angstrom, {result.n_frames} frames"
@@ -175,7 +178,7 @@ def polyhedra_quantities(result: Polyhedra) -> list[Quantity]:
         found = [
             ("coordination_mean", result.mean_number.value[g], result.mean_number.blocks[:, g])
         ]
-        for k in np.flatnonzero(result.number_share.value[g] > 0).tolist():
+        for k in np.flatnonzero(result.number_share.value[g] >= SHOWN_SHARE).tolist():
             what = f"share_with_{k}{'_or_more' if k == MAX_NUMBER else ''}_neighbours"
             share = result.number_share
             found.append((what, share.value[g, k], share.blocks[:, g, k]))
@@ -202,7 +205,7 @@ def polyhedra_quantities(result: Polyhedra) -> list[Quantity]:
 
 
 def polyhedra_curves(result: Polyhedra) -> list[Curve]:
-    """Tabulate, for each group with ions, the share of each shape against the limit."""
+    """Tabulate, for each group with ions, shapes against the limit, and numbers of neighbours."""
     curves = []
     for g in np.flatnonzero(result.ions).tolist():
         columns = {"largest deviation of angles [degree]": result.edges_degrees[1:]}
@@ -213,7 +216,14 @@ def polyhedra_curves(result: Polyhedra) -> list[Curve]:
             columns[f"standard error of share {shape} [1]"] = BlockRatio(
                 counted, blocks
             ).standard_error
-        curves.append(Curve(_curve_name(result, g), columns))
+        name = _curve_name(result, g)
+        share = BlockRatio(result.number_share.value[g], result.number_share.blocks[:, g])
+        numbers = {
+            "neighbours, the last or more [1]": np.arange(MAX_NUMBER + 1, dtype=float),
+            "share of ions [1]": share.value,
+            "standard error of share [1]": share.standard_error,
+        }
+        curves += [Curve(name, columns), Curve(f"{name}_numbers", numbers)]
     return curves
 
 

@@ -113,7 +113,7 @@ def assess_conservation(
     curve = Curve(f"nve_{entry.name}", {"time [ps]": times, "energy [eV/atom]": energies})
     write_text(directory / "curves" / f"{curve.name}.csv", curve_to_csv(curve))
     figure = directory / "figures" / f"nve_{entry.name}.png"
-    energy_figure(figure, times, energies, drift.slope, drift.error)
+    energy_figure(figure, times, energies, drift.slope, drift.half_width)
     value, floor = 1e3 * drift.slope, 1e3 * drift.half_width
     verdict = judge_difference(value, limit, floor)
     text = (

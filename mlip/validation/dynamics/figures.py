@@ -99,15 +99,16 @@ def energy_figure(
     times_ps: FloatArray,
     energies_ev: FloatArray,
     drift_ev_per_ps: float,
-    error_ev_per_ps: float,
+    half_width_ev_per_ps: float,
 ) -> None:
-    """Draw the total energy an atom (eV) against time, with the fitted drift."""
+    """Draw the total energy an atom (eV) against time, with the fitted drift and its interval."""
     shift = 1e3 * (energies_ev - energies_ev.mean())
     with rc_context(SETTINGS):
         figure, (axis,) = _panels(1, 1)
         axis.plot(times_ps, shift, color=COLOURS[4], linewidth=0.7, label="total energy")
         line = 1e3 * drift_ev_per_ps * (times_ps - times_ps.mean())
-        label = f"{1e3 * drift_ev_per_ps:.2g} ± {1e3 * error_ev_per_ps:.1g} meV/atom/ps"
+        drift, half = 1e3 * drift_ev_per_ps, 1e3 * half_width_ev_per_ps
+        label = f"{drift:.2g} ± {half:.1g} (95 %) meV/atom/ps"
         axis.plot(times_ps, line, color=REFERENCE, label=label)
         axis.set_xlabel("time (ps)")
         axis.set_ylabel("energy − mean (meV/atom)")
