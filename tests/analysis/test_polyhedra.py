@@ -152,15 +152,19 @@ def test_groups_of_ions_have_shares_of_their_own():
     found = {quantity.name: quantity for quantity in polyhedra_quantities(result)}
     assert found["share_with_6_neighbours_right"].value == 1.0
     assert found["share_tetrahedron_nobody"].status == "unresolved"
-    assert [curve.name for curve in polyhedra_curves(result)] == [
-        "polyhedra_left",
-        "polyhedra_right",
+    curves = {curve.name: curve.columns for curve in polyhedra_curves(result)}
+    assert list(curves) == [
+        *("polyhedra_left", "polyhedra_left_numbers"),
+        *("polyhedra_right", "polyhedra_right_numbers"),
     ]
+    share = curves["polyhedra_right_numbers"]["share of ions [1]"]
+    assert share.tolist() == [float(number == 6) for number in range(13)]
 
 
 def test_shares_are_tabulated_against_the_limit(rng):
     result = coordination_polyhedra(of_atoms(gas(rng)), "Li", {"S": 3.3})
-    (curve,) = polyhedra_curves(result)
+    curve, numbers = polyhedra_curves(result)
+    assert numbers.columns["share of ions [1]"].sum() == pytest.approx(1.0)
     limits = curve.columns["largest deviation of angles [degree]"]
     at_limit = int(np.flatnonzero(limits == result.limit_degrees)[0])
     for shape in shape_names()[:-1]:
