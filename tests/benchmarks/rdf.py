@@ -39,7 +39,7 @@ value = float(np.mean([pair.g[800:].mean() for pair in found]))
 """,
     "MDAnalysis": """
 import MDAnalysis
-from MDAnalysis.analysis.pairs.rdf import InterRDF
+from MDAnalysis.analysis.rdf import InterRDF
 universe = MDAnalysis.Universe.empty(positions.shape[1], trajectory=True)
 universe.add_TopologyAttr("names", names)
 universe.load_new(positions.astype(np.float32), dimensions=[length] * 3 + [90] * 3)
