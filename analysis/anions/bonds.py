@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.constants import FloatArray, IntArray
-from analysis.errors import AnalysisError
+from analysis.pairs.neighbours import neighbour_pairs, neighbour_search
 
 
 @dataclass(frozen=True)
@@ -65,22 +65,10 @@ def find_bonds(
     AnalysisError
         If a number is not finite or the cell has no volume.
     """
-    from vesin import NeighborList
-
-    if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
-        raise AnalysisError("a position or cell vector is not a finite number.")
-    if abs(np.linalg.det(cell)) < 1e-6:
-        raise AnalysisError("the cell has no volume; bonds are searched in a periodic cell.")
-    cell = np.ascontiguousarray(cell, dtype=float)
-    fractional = positions @ np.linalg.inv(cell)
-    image = np.floor(fractional)
-    wrapped = (fractional - image) @ cell
-    search = NeighborList(cutoff=float(cutoffs.max()), full_list=False)
-    i, j, shift, length = search.compute(wrapped, cell, True, "ijSd")
-    i, j = i.astype(np.int64), j.astype(np.int64)
+    search = neighbour_search(cutoffs.max())
+    i, j, shift, length = neighbour_pairs(search, positions, cell, "ijSd")
     near = length <= cutoffs[kinds[i], kinds[j]]
-    i, j, length = i[near], j[near], length[near]
-    shift = shift[near].astype(np.int64) + (image[i] - image[j]).astype(np.int64)
+    i, j, shift, length = i[near], j[near], shift[near], length[near]
     turned = (i > j) | ((i == j) & (_first_nonzero(shift) < 0))
     i, j = np.where(turned, j, i), np.where(turned, i, j)
     return Bonds(i, j, np.where(turned[:, None], -shift, shift), length)

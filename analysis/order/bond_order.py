@@ -12,6 +12,7 @@ import numpy as np
 from analysis.constants import FloatArray, IntArray
 from analysis.errors import AnalysisError, RangeError
 from analysis.order.tessellation import lower_triangular
+from analysis.pairs.neighbours import neighbour_pairs, neighbour_search
 from analysis.trajectory import Trajectory
 
 Measure = Literal["coherence", "averaged"]
@@ -180,16 +181,11 @@ def nearest_neighbours(
     AnalysisError
         If two atoms lie in one place.
     """
-    from vesin import NeighborList
-
     number, volume = len(positions), abs(float(np.linalg.det(cell)))
     cutoff = (SEARCH_FACTOR * (count + 1) * volume / number * 3.0 / (4.0 * np.pi)) ** (1 / 3)
     while True:
-        search = NeighborList(cutoff=cutoff, full_list=True)
-        i, j, distances, vectors = search.compute(
-            positions, np.ascontiguousarray(cell), True, "ijdD"
-        )
-        i, j = i.astype(np.int64), j.astype(np.int64)
+        search = neighbour_search(cutoff, both_ways=True)
+        i, j, distances, vectors = neighbour_pairs(search, positions, cell, "ijdD")
         around = np.bincount(i, minlength=number)
         if around.min() >= count:
             break

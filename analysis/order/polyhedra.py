@@ -9,11 +9,12 @@ import numpy as np
 
 from analysis.constants import FloatArray, IntArray
 from analysis.disorder.blocks import used_frames
-from analysis.errors import AnalysisError, RangeError
+from analysis.errors import RangeError
 from analysis.figures.order import polyhedra_figure
 from analysis.groups import Groups, intersection, static_groups
 from analysis.order.block_ratios import BlockRatio, block_ratio, ratio_quantity
 from analysis.order.shapes import OTHER, SHAPES, angle_deviations, shape_names
+from analysis.pairs.neighbours import neighbour_directions
 from analysis.pairs.rdf import N_BLOCKS
 from analysis.results import Curve, Findings, Quantity, Skipped
 from analysis.trajectory import Frame, Trajectory
@@ -291,7 +292,7 @@ def _polyhedra(
 
     The deviation is nan where no shape has that number of vertices.
     """
-    owner, directions = _directions(frame, centres, reach)
+    owner, directions = neighbour_directions(frame, centres, reach)
     number = np.bincount(owner, minlength=len(centres))
     first = np.concatenate([[0], np.cumsum(number)])
     names = shape_names()
@@ -307,28 +308,6 @@ def _polyhedra(
         shape[rows] = np.array([names.index(name) for name in ideals])[nearest]
         deviation[rows] = each[nearest, np.arange(len(rows))]
     return number, shape, deviation
-
-
-def _directions(frame: Frame, centres: IntArray, reach: FloatArray) -> tuple[IntArray, FloatArray]:
-    """Return the row in `centres` and the unit vector to every neighbour, sorted by centre."""
-    from vesin import NeighborList
-
-    atoms = np.union1d(centres, np.flatnonzero(reach))
-    fractional = frame.positions[atoms] @ np.linalg.inv(frame.cell)
-    wrapped = (fractional - np.floor(fractional)) @ frame.cell
-    search = NeighborList(cutoff=float(reach.max()), full_list=True)
-    i, j, distances, vectors = search.compute(
-        wrapped, np.ascontiguousarray(frame.cell), True, "ijdD"
-    )
-    row = np.full(len(reach), -1)
-    row[centres] = np.arange(len(centres))
-    owner, other = row[atoms[i.astype(np.int64)]], atoms[j.astype(np.int64)]
-    near = (owner >= 0) & (distances <= reach[other])
-    owner, distances, vectors = owner[near], distances[near], vectors[near]
-    if (distances == 0).any():
-        raise AnalysisError(f"frame {frame.index}: two atoms lie in one place; remove one of them")
-    order = np.argsort(owner, kind="stable")
-    return owner[order], vectors[order] / distances[order, None]
 
 
 def _curve_name(result: Polyhedra, group: int) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from analysis.constants import FloatArray
 from analysis.errors import AnalysisError
+from analysis.pairs.neighbours import neighbour_pairs, neighbour_search
 
 # Voro++ ends the process on two points in one place.
 MIN_DISTANCE_ANGSTROM = 1e-3
@@ -130,13 +131,10 @@ def _radical(places: FloatArray, lower: FloatArray, radii: FloatArray) -> FloatA
 
 
 def _refuse_coincident(positions: FloatArray, cell: FloatArray) -> None:
-    from vesin import NeighborList
-
-    search = NeighborList(cutoff=MIN_DISTANCE_ANGSTROM, full_list=False)
-    (pairs,) = search.compute(positions, np.ascontiguousarray(cell), True, "P")
-    if len(pairs):
-        first, second = sorted(pairs[0].tolist())
+    i, j = neighbour_pairs(neighbour_search(MIN_DISTANCE_ANGSTROM), positions, cell, "ij")
+    if len(i):
+        first, second = sorted((int(i[0]), int(j[0])))
         raise AnalysisError(
-            f"atoms {first} and {second} lie in one place; {len(pairs)} such pairs have no Voronoi "
+            f"atoms {first} and {second} lie in one place; {len(i)} such pairs have no Voronoi "
             "cells. Remove one of each."
         )

@@ -11,9 +11,10 @@ import numpy as np
 from scipy import ndimage, stats
 
 from analysis.constants import FloatArray, IntArray
-from analysis.errors import AnalysisError, RangeError
+from analysis.errors import RangeError
 from analysis.figures.angles import angle_figure
 from analysis.groups import Groups, static_groups
+from analysis.pairs.neighbours import neighbour_directions
 from analysis.pairs.pair_counts import largest_r_max
 from analysis.pairs.rdf import MAX_FRAMES, N_BLOCKS
 from analysis.results import Curve, Findings, Quantity, Skipped
@@ -263,7 +264,9 @@ def _angles(
     frame: Frame, centres: IntArray, ends: IntArray, cutoff: float
 ) -> list[tuple[IntArray, FloatArray]]:
     """Return, in chunks, the row in `centres` and the angle of every pair of neighbours."""
-    owner, vectors = _bonds(frame, centres, ends, cutoff)
+    reach = np.zeros(len(frame.positions))
+    reach[ends] = cutoff
+    owner, vectors = neighbour_directions(frame, centres, reach)
     number = np.bincount(owner, minlength=len(centres))
     first = np.concatenate([[0], np.cumsum(number)])
     chunks = []
@@ -279,32 +282,6 @@ def _angles(
             angles = np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0)))
             chunks.append((np.repeat(part, len(a)), angles.ravel()))
     return chunks
-
-
-def _bonds(
-    frame: Frame, centres: IntArray, ends: IntArray, cutoff: float
-) -> tuple[IntArray, FloatArray]:
-    """Return the centre's row and the unit vector of every bond, sorted by centre."""
-    from vesin import NeighborList
-
-    atoms = np.union1d(centres, ends)
-    fractional = frame.positions[atoms] @ np.linalg.inv(frame.cell)
-    wrapped = (fractional - np.floor(fractional)) @ frame.cell
-    search = NeighborList(cutoff=cutoff, full_list=True)
-    i, j, vectors = search.compute(wrapped, np.ascontiguousarray(frame.cell), True, "ijD")
-    i, j = atoms[i.astype(np.int64)], atoms[j.astype(np.int64)]
-    row = np.full(len(frame.positions), -1)
-    row[centres] = np.arange(len(centres))
-    is_end = np.zeros(len(frame.positions), dtype=bool)
-    is_end[ends] = True
-    bonds = (row[i] >= 0) & is_end[j]
-    owner, vectors = row[i[bonds]], vectors[bonds]
-    order = np.argsort(owner, kind="stable")
-    vectors = vectors[order]
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if (lengths == 0).any():
-        raise AnalysisError(f"frame {frame.index}: two atoms lie on top of each other")
-    return owner[order], vectors / lengths
 
 
 def _mode(found: AngleDistribution, density: FloatArray) -> float:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from analysis.constants import G_CM3_PER_AMU_ANGSTROM3, FloatArray
-from analysis.errors import AnalysisError
+from analysis.pairs.neighbours import neighbour_pairs, neighbour_search
 
 WITHIN_ANGSTROM = 3.0
 
@@ -83,18 +83,12 @@ def closest_distances(
     AnalysisError
         If a number is not finite or the cell has no volume.
     """
-    from ase import Atoms
-    from ase.neighborlist import neighbor_list
-
-    if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
-        raise AnalysisError("a position or cell vector is not a finite number.")
-    if abs(np.linalg.det(cell)) < 1e-6:
-        raise AnalysisError("the cell has no volume; distances are searched in a periodic cell.")
-    atoms = Atoms(list(symbols), positions=positions, cell=cell, pbc=True)
-    i, j, distance = neighbor_list("ijd", atoms, within_angstrom)
+    search = neighbour_search(within_angstrom)
+    i, j, distance = neighbour_pairs(search, positions, cell, "ijd")
     kinds, code = np.unique(np.array(symbols, dtype=str), return_inverse=True)
     smallest = np.full((len(kinds), len(kinds)), np.inf)
-    np.minimum.at(smallest, (code[i], code[j]), distance)
+    one, other = np.minimum(code[i], code[j]), np.maximum(code[i], code[j])
+    np.minimum.at(smallest, (one, other), distance)
     return {
         f"{kinds[a]}-{kinds[b]}": float(smallest[a, b])
         for a in range(len(kinds))

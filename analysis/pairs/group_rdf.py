@@ -9,7 +9,8 @@ import numpy as np
 
 from analysis.constants import FloatArray, IntArray
 from analysis.groups import Groups
-from analysis.pairs.pair_counts import BIN_ANGSTROM, bin_edges, binned_pairs, neighbour_search
+from analysis.pairs.neighbours import neighbour_search
+from analysis.pairs.pair_counts import BIN_ANGSTROM, bin_edges, binned_pairs
 from analysis.pairs.rdf import MAX_FRAMES, N_BLOCKS
 from analysis.trajectory import Frame, Trajectory
 

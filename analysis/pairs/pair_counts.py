@@ -9,6 +9,7 @@ import numpy as np
 
 from analysis.constants import FloatArray, IntArray
 from analysis.errors import RangeError
+from analysis.pairs.neighbours import neighbour_pairs
 from analysis.trajectory import Trajectory
 
 BIN_ANGSTROM = 0.02
@@ -49,23 +50,14 @@ def bin_edges(
     return np.arange(n_bins + 1) * bin_angstrom
 
 
-def neighbour_search(cutoff_angstrom: float) -> Any:
-    """Return a search that finds each pair up to the cutoff once."""
-    from vesin import NeighborList
-
-    return NeighborList(cutoff=cutoff_angstrom, full_list=False)
-
-
 def binned_pairs(
     search: Any, positions: FloatArray, cell: FloatArray, edges: FloatArray
 ) -> Iterator[tuple[IntArray, IntArray, IntArray]]:
     """Yield both atoms and the bin of every pair within range, each pair once, in chunks."""
-    fractional = positions @ np.linalg.inv(cell)
-    wrapped = (fractional - np.floor(fractional)) @ cell
-    i, j, distances = search.compute(wrapped, np.ascontiguousarray(cell), True, "ijd", copy=False)
+    i, j, distances = neighbour_pairs(search, positions, cell, "ijd", copy=False)
     n_bins, width = len(edges) - 1, edges[1]
     for start in range(0, len(distances), PAIR_CHUNK):
         part = slice(start, start + PAIR_CHUNK)
         bins = (distances[part] / width).astype(np.int64)
         inside = bins < n_bins
-        yield i[part][inside].astype(np.int64), j[part][inside].astype(np.int64), bins[inside]
+        yield i[part][inside], j[part][inside], bins[inside]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from analysis.constants import FloatArray, IntArray
-from analysis.pairs.pair_counts import BIN_ANGSTROM, bin_edges, binned_pairs, neighbour_search
+from analysis.pairs.neighbours import neighbour_search
+from analysis.pairs.pair_counts import BIN_ANGSTROM, bin_edges, binned_pairs
 from analysis.trajectory import Trajectory
 
 N_BLOCKS = 5
