@@ -14,7 +14,7 @@ import numpy as np
 from analysis.errors import AnalysisError
 from analysis.observables import Request, examine
 from analysis.reading.runs import open_run
-from analysis.results import Quantity
+from analysis.results import Quantity, gather
 from analysis.trajectory import Trajectory, charges_of
 from analysis.writer import write_analysis
 
@@ -93,15 +93,8 @@ def analyse_trajectory(
     elif DEFAULT_MOBILE in trajectory.species:
         request = replace(request, mobile=DEFAULT_MOBILE)
     findings = examine(trajectory, request)
-    write_analysis(
-        Path(out),
-        quantities=findings.quantities,
-        curves=findings.curves,
-        figures=findings.figures,
-        skipped=findings.skipped,
-        provenance=_provenance(trajectory, request, inputs or {}),
-    )
-    return findings.quantities
+    write_analysis(Path(out), findings, provenance=_provenance(trajectory, request, inputs or {}))
+    return gather(findings).quantities
 
 
 def _provenance(trajectory: Trajectory, request: Request, inputs: dict[str, str]) -> dict[str, Any]:

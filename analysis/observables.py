@@ -88,20 +88,25 @@ class Sample:
         return np.flatnonzero(trajectory.species != (self.request.mobile or ""))
 
 
-def examine(trajectory: Trajectory, request: Request) -> Findings:
+def examine(trajectory: Trajectory, request: Request) -> dict[str, Findings]:
     """Run every observable; one that the trajectory cannot give is left out with the reason.
 
     Parameters
     ----------
     trajectory : Trajectory
     request : Request
+
+    Returns
+    -------
+    dict of str to Findings
+        By name of the observable.
     """
-    sample, findings = Sample(trajectory, request), Findings()
+    sample, findings = Sample(trajectory, request), {}
     for name, observable in OBSERVABLES:
         try:
-            findings.add(observable(sample))
+            findings[name] = observable(sample)
         except AnalysisError as error:
-            findings.skipped.append(Skipped(name, str(error)))
+            findings[name] = Findings(skipped=[Skipped(name, str(error))])
     return findings
 
 
@@ -206,7 +211,7 @@ def motion(sample: Sample) -> Findings:
 OBSERVABLES: Sequence[tuple[str, Callable[[Sample], Findings]]] = (
     ("disorder", disorder),
     ("rdf", pair_structure),
-    ("rdf by group", pairs_by_group),
+    ("rdf_by_group", pairs_by_group),
     ("angles", angles),
     ("anions", anions),
     ("scattering", scattering),

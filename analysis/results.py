@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from analysis.constants import FloatArray
 from analysis.errors import AnalysisError
 
-SCHEMA = 1
+SCHEMA = 2
 Status = Literal["ok", "unresolved", "refused"]
 
 
@@ -120,6 +120,14 @@ class Findings:
         self.curves += other.curves
         self.figures |= other.figures
         self.skipped += other.skipped
+
+
+def gather(findings: Mapping[str, Findings]) -> Findings:
+    """Return the findings of all topics together."""
+    together = Findings()
+    for topic in findings.values():
+        together.add(topic)
+    return together
 
 
 def quantity_to_json(quantity: Quantity) -> dict[str, Any]:

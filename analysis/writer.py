@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,16 @@ from analysis.errors import AnalysisError
 from analysis.results import (
     SCHEMA,
     Curve,
+    Findings,
     Quantity,
-    Skipped,
+    gather,
     quantity_from_json,
     quantity_to_json,
 )
 
 
 def write_analysis(
-    out: Path,
-    *,
-    quantities: Sequence[Quantity],
-    curves: Sequence[Curve],
-    figures: Mapping[str, bytes],
-    skipped: Sequence[Skipped],
-    provenance: Mapping[str, Any],
+    out: Path, findings: Mapping[str, Findings], *, provenance: Mapping[str, Any]
 ) -> None:
     """Write the results of one analysis; `results.json` last, so that its presence means complete.
 
@@ -36,29 +31,40 @@ def write_analysis(
     ----------
     out : Path
         Directory, made if absent.
-    quantities, curves, skipped : sequences
-    figures : mapping of str to bytes
-        PNG images by file name without extension.
+    findings : mapping of str to Findings
+        By topic. `results.json` lists all quantities, and under ``topics`` the names of the
+        quantities and figures of each.
     provenance : mapping
         What the results were computed from and with; values must be JSON.
 
     Raises
     ------
     AnalysisError
-        If two quantities share a name.
+        If two quantities, curves or figures share a name.
     """
-    names = [quantity.name for quantity in quantities]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise AnalysisError(f"{out}: quantities named more than once: {', '.join(twice)}")
-    for curve in curves:
+    together = gather(findings)
+    for kind, names in (
+        ("quantities", [quantity.name for quantity in together.quantities]),
+        ("curves", [curve.name for curve in together.curves]),
+        ("figures", [name for topic in findings.values() for name in topic.figures]),
+    ):
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise AnalysisError(f"{out}: {kind} named more than once: {', '.join(twice)}")
+    for curve in together.curves:
         write_atomically(out / "curves" / f"{curve.name}.csv", curve_to_csv(curve).encode())
-    for name, image in figures.items():
+    for name, image in together.figures.items():
         write_atomically(out / "figures" / f"{name}.png", image)
     record = {
         "schema": SCHEMA,
-        "quantities": [quantity_to_json(quantity) for quantity in quantities],
-        "skipped": [{"name": item.name, "reason": item.reason} for item in skipped],
+        "quantities": [quantity_to_json(quantity) for quantity in together.quantities],
+        "topics": {
+            name: {
+                "quantities": [quantity.name for quantity in topic.quantities],
+                "figures": list(topic.figures),
+            }
+            for name, topic in findings.items()
+        },
+        "skipped": [{"name": item.name, "reason": item.reason} for item in together.skipped],
         "provenance": dict(provenance),
     }
     text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)

@@ -16,7 +16,7 @@ from analysis.trajectory import Frame, Trajectory
 def anion_groups(
     trajectory: Trajectory, rules: AnionRules | None = None, *, persistence_ps: float = 0.0
 ) -> Groups:
-    """Return the atoms by the name of their anion, frame by frame; cations are in none.
+    """Return the atoms by the name of their anion, frame by frame; lone ions are in none.
 
     Parameters
     ----------

@@ -48,7 +48,7 @@ class AnionRules:
     ----------
     cutoffs_angstrom : mapping of (str, str) to float
         Largest bond length by pair of elements, each pair once.
-    cations : frozenset of str
+    lone_ions : frozenset of str
         Elements that belong to no unit.
     units : tuple of UnitRule
         The first that fits counts.
@@ -61,7 +61,7 @@ class AnionRules:
     """
 
     cutoffs_angstrom: Mapping[Pair, float]
-    cations: frozenset[str]
+    lone_ions: frozenset[str]
     units: tuple[UnitRule, ...]
     formers: frozenset[str]
     oxidation_states: Mapping[str, float]
@@ -100,14 +100,14 @@ class AnionRules:
 
     def missing(self, symbols: Collection[str]) -> str:
         """Return why the table cannot serve these elements, or "" if it can."""
-        unknown = set(symbols) - self.cations - self.anion_elements
+        unknown = set(symbols) - self.lone_ions - self.anion_elements
         unknown |= set(symbols) - set(self.oxidation_states)
         if not unknown:
             return ""
         return (
             f"no anion rule for {', '.join(sorted(unknown))}: the table knows "
-            f"{', '.join(sorted(self.anion_elements))} and the cations "
-            f"{', '.join(sorted(self.cations))}. Add the element to the table."
+            f"{', '.join(sorted(self.anion_elements))} and the lone ions "
+            f"{', '.join(sorted(self.lone_ions))}. Add the element to the table."
         )
 
 
@@ -128,7 +128,7 @@ def anion_rules(path: Path = FILE) -> AnionRules:
         bonds = {_pair(key): entry for key, entry in content["bonds"].items()}
         rules = AnionRules(
             {pair: float(entry["cutoff_angstrom"]) for pair, entry in bonds.items()},
-            frozenset(content["cations"]),
+            frozenset(content["lone_ions"]),
             tuple(
                 UnitRule(
                     str(row["name"]),
@@ -149,7 +149,7 @@ def anion_rules(path: Path = FILE) -> AnionRules:
     except (OSError, YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise AnalysisError(
             f"{path}: not a table of anion rules ({type(error).__name__}: {error}). Expected "
-            "bonds, cations, formers, oxidation_states and units as in "
+            "bonds, lone_ions, formers, oxidation_states and units as in "
             "analysis/anions/anion_rules.yml."
         ) from error
     _check(rules, path)
@@ -169,11 +169,11 @@ def _check(rules: AnionRules, path: Path) -> None:
                 f"{path}: {where} names {', '.join(sorted(unknown))}, which has no bond. "
                 "Add a cutoff under `bonds`."
             )
-    if both := rules.cations & rules.anion_elements:
+    if both := rules.lone_ions & rules.anion_elements:
         raise AnalysisError(
-            f"{path}: {', '.join(sorted(both))} is a cation and has bonds; an element is either."
+            f"{path}: {', '.join(sorted(both))} is a lone ion and has bonds; an element is either."
         )
-    if absent := (rules.cations | rules.anion_elements) - set(rules.oxidation_states):
+    if absent := (rules.lone_ions | rules.anion_elements) - set(rules.oxidation_states):
         raise AnalysisError(
             f"{path}: no oxidation state of {', '.join(sorted(absent))}. Add it under "
             "`oxidation_states`."

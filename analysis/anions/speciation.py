@@ -74,7 +74,7 @@ class Speciation:
     bonds, single_bonds : (F, pairs) int arrays
         Bonds of each pair of `cutoffs`: that last, and of each frame alone.
     charge_e : (F,) float array
-        Formal charge of the cell: cations and units; 0 if these are all ions there are.
+        Formal charge of the cell: lone ions and units; 0 if these are all ions there are.
     element_charge_e : float
         The same if no like atoms were bonded: oxidation states of all atoms.
     formulas : mapping of str to float
@@ -161,7 +161,7 @@ def speciation(
     if not len(ids):
         raise AnalysisError(
             f"{trajectory.path}: no atom belongs to an anion; the table has bonds of "
-            f"{', '.join(rules.elements)}, the trajectory holds only cations."
+            f"{', '.join(rules.elements)}, the trajectory holds only lone ions."
         )
     window = persistence_window(trajectory, persistence_ps, minimised=minimised)
     usable = trajectory.n_frames - 2 * window.reach
@@ -292,7 +292,7 @@ def _collect(
     counted: Sequence[_Counted],
 ) -> Speciation:
     states = np.array([rules.oxidation_states[symbol] for symbol in trajectory.species.tolist()])
-    cations = float(states[np.isin(trajectory.species, list(rules.cations))].sum())
+    lone = float(states[np.isin(trajectory.species, list(rules.lone_ions))].sum())
     formulas: Counter[str] = Counter()
     for frame in counted:
         formulas.update(frame.formulas)
@@ -314,7 +314,7 @@ def _collect(
         ligands=np.array([frame.ligands for frame in counted]),
         bonds=np.array([frame.bonds for frame in counted]),
         single_bonds=np.array([frame.single_bonds for frame in counted]),
-        charge_e=np.array([frame.charge_e for frame in counted]) + cations,
+        charge_e=np.array([frame.charge_e for frame in counted]) + lone,
         element_charge_e=float(states.sum()),
         formulas={key: count / len(centres) for key, count in formulas.most_common()},
         cutoffs=cutoffs,

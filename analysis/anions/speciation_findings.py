@@ -60,7 +60,7 @@ def speciation_findings(
     species = set(trajectory.species.tolist())
     problem = rules.missing(species)
     if not problem and not species & rules.anion_elements:
-        problem = f"only cations ({', '.join(sorted(species))}); nothing to name"
+        problem = f"only lone ions ({', '.join(sorted(species))}); nothing to name"
     if problem:
         return Findings(skipped=[Skipped(TOPIC, problem)])
     result = speciation(

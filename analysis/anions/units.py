@@ -16,9 +16,17 @@ from analysis.anions.bonds import Bonds, find_bonds
 from analysis.constants import FloatArray, IntArray
 from analysis.errors import AnalysisError
 
-__all__ = ["CATION", "AnionRules", "AnionUnits", "Anions", "UnitRule", "anion_rules", "anion_units"]
+__all__ = [
+    "LONE_ION",
+    "AnionRules",
+    "AnionUnits",
+    "Anions",
+    "UnitRule",
+    "anion_rules",
+    "anion_units",
+]
 
-CATION = "cation"
+LONE_ION = "lone ion"
 
 
 @dataclass(frozen=True)
@@ -28,9 +36,9 @@ class AnionUnits:
     Attributes
     ----------
     labels : tuple of str, length N
-        Name of the unit that each atom belongs to; ``cation`` for cations.
+        Name of the unit of each atom; ``lone ion`` for those of `AnionRules.lone_ions`.
     counts : dict of str to int
-        Number of units of each name, cations left out. An endless chain counts once a cell.
+        Number of units of each name, lone ions left out. An endless chain counts once a cell.
         What fits no rule is ``other`` with its formula, such as ``other PS3``.
     """
 
@@ -91,7 +99,7 @@ def anion_units(
     Raises
     ------
     AnalysisError
-        If an element is neither a cation nor has bonds, or shapes or numbers are impossible.
+        If an element is neither a lone ion nor has bonds, or shapes or numbers are impossible.
 
     Notes
     -----
@@ -107,7 +115,7 @@ def anion_units(
             f"symbols; expected ({len(symbols)}, 3) and (3, 3)."
         )
     inside, kinds = bonding_atoms(symbols, rules)
-    labels = np.full(len(symbols), CATION, dtype=object)
+    labels = np.full(len(symbols), LONE_ION, dtype=object)
     cutoffs = rules.pair_matrix(rules.cutoffs_angstrom, 0.0)
     bonds = find_bonds(kinds, np.asarray(positions)[inside], cell, cutoffs)
     anions = assemble_anions(kinds, bonds, rules)
@@ -122,7 +130,7 @@ def bonding_atoms(symbols: Sequence[str], rules: AnionRules) -> tuple[IntArray, 
     Raises
     ------
     AnalysisError
-        If an element is neither a cation nor has bonds.
+        If an element is neither a lone ion nor has bonds.
     """
     if problem := rules.missing(set(symbols)):
         raise AnalysisError(problem)

@@ -43,10 +43,13 @@ def rdf_figure(pairs: Sequence[PairDistribution], shells: Sequence[Quantity] = (
         if minimum and number:
             axis.axvline(minimum.value, color="0.5", linestyle=":", linewidth=0.9)
             twin.plot([minimum.value], [number.value], "o", color=COLOURS[1], markersize=4)
+            # Near the right end there is only room on the left, above the rising line.
+            inside = minimum.value < 0.75 * pair.edges_angstrom[-1]
             twin.annotate(
                 f"{number.value:.2f}",
                 (minimum.value, number.value),
-                xytext=(5, -10),
+                xytext=(5, -10) if inside else (-5, 4),
+                ha="left" if inside else "right",
                 textcoords="offset points",
                 fontsize=8,
                 color=COLOURS[1],

@@ -29,6 +29,8 @@ MAX_DEVIATION_DEGREES = 60.0
 MAX_NUMBER = 12
 # A histogram has its place in a table; the list of results names what is common.
 SHOWN_SHARE = 0.05
+# Of the first peak of g(r). The first minimum of Li-S is at 1.45 times the peak in glass and melt.
+MAX_REACH = 1.5
 
 
 @dataclass(frozen=True)
@@ -246,20 +248,22 @@ def polyhedra_findings(
     anions : sequence of str
         Species that coordinate it.
     shells : sequence of Quantity
-        First minima of g(r), as `analysis.pairs.shells.first_shell` returns them: the cutoffs.
+        First peaks and minima of g(r), as `analysis.pairs.shells.first_shell` returns them. An
+        anion coordinates up to the minimum, but not beyond 1.5 times the peak: where g(r) has a
+        flat floor, its lowest point may lie anywhere on it.
     groups : Groups, optional
         Divide the ions, for example by region.
     stride : int, optional
         As in `coordination_polyhedra`.
     """
     findings = Findings()
-    minima = {shell.name: shell for shell in shells}
+    known = {shell.name: shell for shell in shells}
     cutoffs = {}
     for anion in anions:
         label = "-".join(sorted((ion, anion)))
-        minimum = minima.get(f"rdf_first_minimum_{label}")
-        if minimum is not None and minimum.status == "ok":
-            cutoffs[anion] = minimum.value
+        peak, minimum = (known.get(f"rdf_first_{what}_{label}") for what in ("peak", "minimum"))
+        if peak is not None and minimum is not None and minimum.status == "ok":
+            cutoffs[anion] = min(minimum.value, MAX_REACH * peak.value)
             continue
         reason = minimum.reason if minimum else f"no g(r) of {label}"
         findings.skipped.append(Skipped(f"{anion} around {ion}", reason))

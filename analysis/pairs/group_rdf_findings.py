@@ -15,6 +15,8 @@ from analysis.results import Curve, Findings, Quantity, Skipped
 from analysis.trajectory import Trajectory
 
 LEVEL = 0.95
+# Of a species in a group, frame by frame; fewer are noise.
+MIN_ATOMS = 1.0
 
 
 def group_rdf_findings(
@@ -35,15 +37,16 @@ def group_rdf_findings(
     """
     findings = Findings()
     name = f"rdf_by_{title}"
-    found = [
-        item
-        for item in group_distributions(
-            trajectory, intersection(species_groups(trajectory), groups)
-        )
-        if item.mean_atoms > 0
-    ]
+    by = intersection(species_groups(trajectory), groups)
+    found = [item for item in group_distributions(trajectory, by) if item.mean_atoms > 0]
+    rare = list(dict.fromkeys(item.group for item in found if item.mean_atoms < MIN_ATOMS))
+    found = [item for item in found if item.mean_atoms >= MIN_ATOMS]
+    few = f"fewer than one atom a frame of {', '.join(rare)}" if rare else ""
     if len({item.group.partition(" ")[2] for item in found}) < 2:
-        return Findings(skipped=[Skipped(name, f"all atoms are of one {title}")])
+        reason = f"all atoms are of one {title}" + (f", with {few}" if few else "")
+        return Findings(skipped=[Skipped(name, reason)])
+    if few:
+        findings.skipped.append(Skipped(name, few))
     minima = {shell.name: shell.value for shell in shells if shell.status == "ok"}
     for group in dict.fromkeys(item.group for item in found):
         around = [item for item in found if item.group == group]

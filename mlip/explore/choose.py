@@ -177,7 +177,7 @@ def _explored(
         species.append(symbols[int(worst[0])])
         geometry.append(frame_geometry(symbols, atoms.positions, atoms.cell.array))
         # Other chemistries have no rules, and are shared out by element alone.
-        known = set(symbols) <= {*rules.anion_elements, *rules.cations}
+        known = set(symbols) <= {*rules.anion_elements, *rules.lone_ions}
         if known:
             labels = anion_units(symbols, atoms.positions, atoms.cell.array, rules).labels
         anion.append(labels[int(worst[0])] if known else "")

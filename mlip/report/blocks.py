@@ -59,11 +59,33 @@ class Picture:
     caption : str
     wide : bool
         Takes the whole width.
+    width : int
+        CSS pixels that it is shown at where there is room; 0 for as many as it has.
     """
 
     source: str
     caption: str
     wide: bool = False
+    width: int = 0
+
+
+@dataclass(frozen=True)
+class Topic:
+    """Figures of one subject, and its table.
+
+    Attributes
+    ----------
+    title : str
+    pictures : tuple of Picture
+    table : Table, optional
+    folded : str
+        What stands for the table until it is opened; "" shows the table.
+    """
+
+    title: str
+    pictures: tuple[Picture, ...] = ()
+    table: Table | None = None
+    folded: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +98,7 @@ class Section:
     facts: tuple[Fact, ...] = ()
     tables: tuple[Table, ...] = ()
     pictures: tuple[Picture, ...] = ()
+    topics: tuple[Topic, ...] = ()
     notes: tuple[Cell, ...] = ()
 
 

@@ -24,7 +24,7 @@ import analysis
 from analysis import Quantity, Request, analyse_run, analyse_trajectory
 from analysis.disorder.interfaces import disorder_interfaces
 from analysis.errors import AnalysisError
-from analysis.results import Curve, quantity_from_json, quantity_to_json
+from analysis.results import Curve, Findings, quantity_from_json, quantity_to_json
 from analysis.writer import curve_to_csv, read_results, write_analysis
 
 CELL = np.eye(3) * 14.0
@@ -136,12 +136,12 @@ def test_curves_carry_units_and_the_computed_values(run, tmp_path):
 
 def test_what_is_left_out_is_named_with_the_reason(rng, tmp_path):
     positions, _ = disordered_salt(rng, 5)
-    trajectory = make_trajectory(positions, species=["Na"] * 59 + ["S"], cell=CELL)
+    trajectory = make_trajectory(positions, species=["Mg"] * 59 + ["S"], cell=CELL)
     analyse_trajectory(trajectory, tmp_path)
     skipped = json.loads((tmp_path / "results.json").read_text())["skipped"]
     reasons = {item["name"]: item["reason"] for item in skipped}
     assert {"rdf_S-S", "msd", "anions", "disorder"} <= reasons.keys()
-    assert "no anion rule for Na" in reasons["anions"]
+    assert "no anion rule for Mg" in reasons["anions"]
     assert "name the axis" in reasons["disorder"]
     positions, _ = disordered_salt(rng, 50)
     trajectory = make_trajectory(
@@ -205,22 +205,23 @@ def test_writing_twice_leaves_the_second_result_and_no_temporary_files(tmp_path)
     curve = Curve("c", {"x [1]": np.array([1.0, np.nan])})
     assert curve_to_csv(curve) == "x [1]\n1\n\n"
     for value in (1.0, 2.0):
-        write_analysis(
-            tmp_path,
-            quantities=[Quantity("a", value, "1")],
-            curves=[curve],
-            figures={},
-            skipped=[],
-            provenance={},
-        )
+        findings = {"topic": Findings([Quantity("a", value, "1")], [curve], {"f": b"png"})}
+        write_analysis(tmp_path, findings, provenance={})
+    record = json.loads((tmp_path / "results.json").read_text())
+    assert record["topics"] == {"topic": {"quantities": ["a"], "figures": ["f"]}}
     assert [q.value for q in read_results(tmp_path / "results.json")] == [2.0]
     assert not [path for path in tmp_path.rglob("*") if path.suffix == ".tmp"]
 
 
 def test_equal_names_and_unreadable_results_are_refused(tmp_path):
-    twice = [Quantity("a", 1.0, "1")] * 2
-    with pytest.raises(AnalysisError, match="named more than once: a"):
-        write_analysis(tmp_path, quantities=twice, curves=[], figures={}, skipped=[], provenance={})
+    for kind, one in (
+        ("quantities", Findings([Quantity("a", 1.0, "1")])),
+        ("curves", Findings(curves=[Curve("a", {"x [1]": np.zeros(1)})])),
+        ("figures", Findings(figures={"a": b""})),
+    ):
+        with pytest.raises(AnalysisError, match=f"{kind} named more than once: a"):
+            write_analysis(tmp_path, {"one": one, "other": one}, provenance={})
+    assert not list(tmp_path.iterdir())
     path = tmp_path / "results.json"
     with pytest.raises(AnalysisError, match="no such file"):
         read_results(path)

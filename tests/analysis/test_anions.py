@@ -48,7 +48,7 @@ def test_crystals_hold_the_anions_that_they_are_known_for(name, counts):
     found = units(crystal(name))
     assert found.counts == counts
     lithium = crystal(name).symbols == "Li"
-    assert ((np.array(found.labels) == "cation") == lithium).all()
+    assert ((np.array(found.labels) == "lone ion") == lithium).all()
 
 
 def test_labels_of_atoms_agree_with_the_units():
@@ -59,7 +59,7 @@ def test_labels_of_atoms_agree_with_the_units():
     sulphur = labels[atoms.symbols == "S"]
     assert (sulphur == "P2S7").sum() == 14
     assert (sulphur == "PS4").sum() == 8
-    assert (labels[atoms.symbols == "Li"] == "cation").all()
+    assert (labels[atoms.symbols == "Li"] == "lone ion").all()
 
 
 def test_crystals_do_not_change_within_a_tenth_of_an_angstrom_of_the_cutoffs():
@@ -172,7 +172,7 @@ def test_another_choice_of_cell_vectors_does_not_matter(name):
 
 def test_no_anions_are_no_units():
     found = units(Atoms("Li2", positions=[[0, 0, 0], [2, 0, 0]], cell=[5, 5, 5], pbc=True))
-    assert found.labels == ("cation", "cation")
+    assert found.labels == ("lone ion", "lone ion")
     assert found.counts == {}
 
 
@@ -196,7 +196,7 @@ def test_impossible_frames_are_refused(positions, cell, message):
 
 TABLE = """
 bonds: {P-S: {cutoff_angstrom: 2.6}}
-cations: [Li]
+lone_ions: [Li]
 formers: [P]
 oxidation_states: {Li: 1, P: 5, S: -2}
 units: [{name: x, atoms: {P: 1}}]
@@ -211,7 +211,7 @@ units: [{name: x, atoms: {P: 1}}]
         ("{P: 1}", "{Ge: 1}", "unit x names Ge, which has no bond"),
         ("formers: [P]", "formers: [Si]", "formers names Si, which has no bond"),
         ("P: 5, ", "", "no oxidation state of P"),
-        ("cations: [Li]", "cations: [Li, S]", "S is a cation and has bonds"),
+        ("lone_ions: [Li]", "lone_ions: [Li, S]", "S is a lone ion and has bonds"),
         ("2.6", "-1", "a cutoff not above zero"),
         ("}}", "}, S-P: {cutoff_angstrom: 2.6}}", "one in both orders"),
     ],

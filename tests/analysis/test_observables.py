@@ -12,6 +12,7 @@ from toy_trajectories import make_trajectory
 from analysis import observables
 from analysis.errors import AnalysisError
 from analysis.observables import OBSERVABLES, Request, examine
+from analysis.results import gather
 from mlip.structures.crystals import conventional_cell, find_crystal
 
 LAYERS = (30.6, 73.0)
@@ -29,7 +30,7 @@ def slab():
 
 @pytest.fixture(scope="module")
 def found(slab):
-    return examine(slab, Request(mobile="Li"))
+    return gather(examine(slab, Request(mobile="Li")))
 
 
 def names(findings):
@@ -73,7 +74,7 @@ def test_a_bulk_crystal_has_no_regions_and_says_what_was_left_out(rng):
     trajectory = make_trajectory(
         positions, species=cell.get_chemical_symbols(), cell=cell.cell.array
     )
-    found = examine(trajectory, Request(mobile="Li"))
+    found = gather(examine(trajectory, Request(mobile="Li")))
     assert not any(name.endswith("_glass") for name in names(found))
     reasons = {item.name: item.reason for item in found.skipped}
     assert "name the axis" in reasons["disorder"]
@@ -90,6 +91,8 @@ def test_an_observable_that_refuses_does_not_stop_the_others(monkeypatch, rng):
     rows = [(name, refuses if name == "angles" else row) for name, row in OBSERVABLES]
     monkeypatch.setattr(observables, "OBSERVABLES", rows)
     trajectory = make_trajectory(rng.random((2, 30, 3)) * 12.0, cell=12.0)
-    found = examine(trajectory, Request())
+    topics = examine(trajectory, Request())
+    assert list(topics) == [name for name, _ in OBSERVABLES]
+    found = gather(topics)
     assert ("angles", "not with these atoms") in [(s.name, s.reason) for s in found.skipped]
     assert any(name.startswith("rdf_first_peak") for name in names(found))

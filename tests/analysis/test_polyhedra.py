@@ -174,6 +174,7 @@ def test_shares_are_tabulated_against_the_limit(rng):
 def test_findings_take_the_cutoffs_from_the_first_shells():
     trajectory = planted()
     shells = [
+        Quantity("rdf_first_peak_Li-S", 2.4, "Angstrom", reason="planted"),
         Quantity("rdf_first_minimum_Li-S", 3.0, "Angstrom", reason="planted"),
         Quantity(
             "rdf_first_minimum_Cl-Li", float("nan"), "Angstrom", status="unresolved", reason="none"
@@ -188,6 +189,17 @@ def test_findings_take_the_cutoffs_from_the_first_shells():
     none = polyhedra_findings(trajectory, "Li", ["Cl"], shells)
     assert [item.name for item in none.skipped] == ["Cl around Li", "polyhedra of Li"]
     assert not none.quantities
+
+
+def test_a_flat_floor_of_g_does_not_make_the_shell_reach_farther():
+    shells = [
+        Quantity("rdf_first_peak_Li-S", 2.4, "Angstrom", reason="planted"),
+        Quantity("rdf_first_minimum_Li-S", 9.0, "Angstrom", reason="on a flat floor"),
+    ]
+    findings = polyhedra_findings(planted(), "Li", ["S"], shells)
+    (number,) = (q for q in findings.quantities if q.name == "coordination_mean_Li")
+    assert "S to 3.60 Angstrom" in number.reason
+    assert number.value == pytest.approx((3 * 4 + 2 * 6) / 5)
 
 
 def test_impossible_requests_are_refused(rng):

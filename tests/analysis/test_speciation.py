@@ -203,7 +203,7 @@ def test_a_cutoff_is_taken_at_the_first_minimum_of_the_sample(rng):
 
 SILICATES = """
 bonds: {O-Si: {cutoff_angstrom: 2.0}, O-O: {cutoff_angstrom: 1.6, charge_e: 2}}
-cations: [Na]
+lone_ions: [Na]
 formers: [Si]
 oxidation_states: {Na: 1, Si: 4, O: -2}
 units:
@@ -281,9 +281,9 @@ def test_bad_requests_are_refused_by_name():
         speciation(sulphur, stride=0)
     with pytest.raises(AnalysisError, match="no anion rule for Ge"):
         speciation(make_trajectory(np.zeros((2, 1, 3)), species="Ge"))
-    rules = dataclasses.replace(RULES, cations=frozenset({"Li", "Cl"}))
-    with pytest.raises(AnalysisError, match="no anion rule for Cl"):
-        speciation(make_trajectory(np.zeros((2, 2, 3)), species=["Cl", "S"]), rules=rules)
+    rules = dataclasses.replace(RULES, lone_ions=frozenset({"Li", "As"}))
+    with pytest.raises(AnalysisError, match="no anion rule for As"):
+        speciation(make_trajectory(np.zeros((2, 2, 3)), species=["As", "S"]), rules=rules)
 
 
 def test_static_regions_work_as_groups():

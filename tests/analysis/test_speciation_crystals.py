@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 
@@ -134,15 +133,9 @@ def test_a_sulphur_poor_glass_is_neutral_by_its_phosphorus_bonds():
 
 
 def test_an_argyrodite_keeps_its_anions_through_a_trajectory():
-    # Halide ions are no part of the table; here they are spectators like the cations.
     path = data("argyrodite_aimd_xdatcar/Li6PS5Cl_50p_run1_XDATCAR.gz")
-    rules = dataclasses.replace(
-        RULES,
-        cations=RULES.cations | {"Cl"},
-        oxidation_states={**RULES.oxidation_states, "Cl": -1.0},
-    )
     trajectory = open_foreign(path, frame_interval_fs=100.0, temperature_kelvin=500.0)
-    result = speciation(trajectory, rules=rules, stride=10)
+    result = speciation(trajectory, stride=10)
     assert len(result.frames) == 13
     units = dict(zip(result.names, result.tally.units[:, 0].T.astype(int), strict=True))
     assert (units["PS4"] == 32).all()

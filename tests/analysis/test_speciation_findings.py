@@ -115,7 +115,7 @@ def test_regions_are_reported_by_name():
     found = by_name(findings)
     assert found["anion_share_of_P_PS4_crystal"].value == 1
     assert found["anion_share_of_P_PS4_glass"].value == 0.5
-    # The six atoms of no region are cations, so that nothing is outside.
+    # The six atoms of no region are lone ions, so that nothing is outside.
     assert not [name for name in found if name.endswith("_outside")]
     assert findings.figures["anions"].startswith(b"\x89PNG")
 
@@ -145,7 +145,7 @@ def test_what_cannot_be_named_is_left_out_with_the_reason():
     lithium = make_trajectory(np.zeros((2, 1, 3)), species="Li")
     findings = speciation_findings(lithium)
     assert not findings.quantities
-    assert "only cations (Li)" in findings.skipped[0].reason
+    assert "only lone ions (Li)" in findings.skipped[0].reason
     (skipped,) = speciation_findings(tetrahedra()).skipped
     assert skipped.name == "anions_lasting_bonds"
     assert "1 ps apart" in skipped.reason

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.results import Curve, Quantity, Skipped
+from analysis.results import Curve, Findings, Quantity, Skipped
 from analysis.writer import write_analysis
 from mlip.files import sha256, write_json
 from mlip.manifest import Manifest, new_attempt, record_outputs, write_manifest
@@ -229,12 +229,19 @@ def make_analysis(
     directory: Path, quantities: list[Quantity] | None = None, *, kelvin: float = 900.0
 ) -> Path:
     time = np.linspace(0.1, 36, 60)
+    motion = Findings(
+        RESOLVED if quantities is None else quantities,
+        [Curve("msd_Li", {"time [ps]": time, "msd [Angstrom^2]": 0.9 * time})],
+        {"msd": _png("time (ps)", "MSD (Å²)")},
+    )
+    pairs = Findings(
+        [Quantity("coordination_number_Li-S", 4.25, "1", 4.1, 4.4)],
+        figures={"rdf": _png("r (Å)", "g(r)")},
+        skipped=[Skipped("rdf_P-P", "the cell holds a single P atom")],
+    )
     write_analysis(
         directory,
-        quantities=RESOLVED if quantities is None else quantities,
-        curves=[Curve("msd_Li", {"time [ps]": time, "msd [Angstrom^2]": 0.9 * time})],
-        figures={"msd": _png("time (ps)", "MSD (Å²)"), "rdf": _png("r (Å)", "g(r)")},
-        skipped=[Skipped("rdf_P-P", "the cell holds a single P atom")],
+        {"rdf": pairs, "motion": motion},
         provenance={
             "atoms": {"Li": 96, "P": 32, "S": 128},
             "frames": 361,

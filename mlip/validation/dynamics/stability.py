@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.anions.units import CATION, anion_rules, anion_units
+from analysis.anions.units import LONE_ION, anion_rules, anion_units
 from analysis.constants import FloatArray
 from analysis.errors import AnalysisError
 from analysis.pairs.closest import closest_distances
@@ -201,7 +201,7 @@ def units_finding(subject: str, trajectory: Trajectory, limits: StabilityLimits)
         last = [np.array(anion_units(species, f.positions, f.cell, rules).labels) for f in end]
     except AnalysisError as error:
         return Finding(subject, quantity, None, None, "none", limit, "not assessed", str(error))
-    bound = first != CATION
+    bound = first != LONE_ION
     if not bound.any():
         text = "the structure has no anions that the rules know"
         return Finding(subject, quantity, None, None, "none", limit, "not assessed", text)
