@@ -337,7 +337,7 @@ def analyse(
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Compute g(r), MSD, diffusion and conductivity with honest error bars."""
+    """Structure, disorder, anions, scattering and motion, with honest error bars."""
     from mlip import analyse as room
     from mlip.recipes.analyse import AnalyseRecipe
     from mlip.recipes.base import load_recipe
