@@ -8,6 +8,7 @@ from pathlib import Path
 import ase.io
 from ase import Atoms
 
+from mlip.execution.progress import tell
 from mlip.files import replacing
 from mlip.labelling.frames import frame_id
 from mlip.labelling.store import FOLDER, LABEL, stored
@@ -16,8 +17,15 @@ from mlip.recipes.ingest import IngestRecipe, Source
 from mlip.recipes.label import LabelRecipe
 
 
+# Occupations are fixed: below this gap it is left to chance which state the energy belongs to, and
+# neighbouring frames may land in different ones.
+MINIMUM_GAP_EV = 0.1
+
+
 def labelled_frames(recipe: LabelRecipe, frames: Sequence[Atoms], labels: Path) -> list[Atoms]:
     """Return the asked frames that have a label now, each with energy, forces and stress.
+
+    Frames without a gap stay in the store and are left out here, with a line that counts them.
 
     Parameters
     ----------
@@ -28,14 +36,20 @@ def labelled_frames(recipe: LabelRecipe, frames: Sequence[Atoms], labels: Path) 
         Directory of the labels.
     """
     records = stored(labels)
-    found = []
+    found, metallic = [], 0
     for atoms in frames:
         key = frame_id(recipe, atoms)
         if key not in records or records[key].status != "converged":
             continue
+        gap = records[key].gap_ev
+        if gap is not None and gap < MINIMUM_GAP_EV:
+            metallic += 1
+            continue
         label = ase.io.read(labels / FOLDER / key / LABEL)
         label.info |= {k: v for k, v in atoms.info.items() if k not in label.info}
         found.append(label)
+    if metallic:
+        tell(f"{labels}: {metallic} frames have a gap below {MINIMUM_GAP_EV:g} eV; not learned.")
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -20,14 +21,18 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from analysis.pairs.closest import frame_geometry
 from mlip.cli import main
 from mlip.data.readers import read_extxyz
+from mlip.engines.single_point import SinglePoint
 from mlip.errors import DataError, RecipeError
 from mlip.explore.loop import plan_explore
-from mlip.explore.pool import read_labelled, write_labelled, write_pool
+from mlip.explore.pool import labelled_frames, read_labelled, write_labelled, write_pool
 from mlip.explore.progress import Progress, Round, read_progress, with_round, write_progress
 from mlip.explore.states import build_states, shaken_frames
+from mlip.labelling import store
+from mlip.labelling.frames import frame_id
 from mlip.manifest import read_manifest
 from mlip.recipes.base import load_recipe
 from mlip.recipes.explore import ExploreRecipe
+from mlip.recipes.label import LabelRecipe
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHIPPED = REPOSITORY / "training_data" / "recipes" / "explore_li3ps4.yml"
@@ -186,6 +191,31 @@ def test_labels_keep_their_numbers_and_are_joined_by_state_and_split(tmp_path):
     np.testing.assert_array_equal(joined[0].get_stress(), np.arange(6.0))
     (frames,) = read_extxyz(files[0])
     assert frames.level == {"code": "x"}
+
+
+def test_labels_of_frames_without_a_gap_are_kept_and_not_learned(tmp_path, capsys):
+    recipe = LabelRecipe.model_validate(
+        {"level": {"engine": "ase", "calculator": "ase.calculators.emt:EMT"}}
+    )
+    frames = []
+    for number, gap_ev in enumerate((0.02, math.nan, 0.8)):
+        atoms = bulk("Cu", cubic=True, a=3.6 + 0.1 * number)
+        point = SinglePoint(1.0 * number, np.zeros((4, 3)), np.eye(3), gap_ev, 9, "1", 1)
+        record = store.Record(
+            id=frame_id(recipe, atoms),
+            status="converged",
+            source="made",
+            frame=number,
+            formula="Cu4",
+            cores=1,
+            tries=(store.Try(method="any", result="converged", iterations=9, seconds=1.0),),
+        )
+        store.add(tmp_path, store.with_results(record, atoms, point), atoms, point, {}, {})
+        frames.append(atoms)
+    found = labelled_frames(recipe, frames, tmp_path)
+    assert [atoms.get_potential_energy() for atoms in found] == [1.0, 2.0]
+    assert "1 frames have a gap below 0.1 eV" in capsys.readouterr().err
+    assert len(store.stored(tmp_path)) == 3
 
 
 def test_without_its_label_engine_the_loop_does_not_start_to_train(toy, tmp_path, monkeypatch):
