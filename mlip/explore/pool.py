@@ -16,7 +16,6 @@ from mlip.recipes.explore import ExploreRecipe
 from mlip.recipes.ingest import IngestRecipe, Source
 from mlip.recipes.label import LabelRecipe
 
-
 # Occupations are fixed: below this gap it is left to chance which state the energy belongs to, and
 # neighbouring frames may land in different ones.
 MINIMUM_GAP_EV = 0.1
