@@ -15,7 +15,7 @@ from analysis.disorder.axis import Axis, axis_coordinate, height_angstrom
 from analysis.disorder.disorder_profile import DisorderProfile, disorder_profile
 from analysis.disorder.findings import disorder_findings
 from analysis.disorder.regions import origin_groups, planes_of, region_groups
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, RangeError
 from analysis.groups import Groups
 from analysis.motion.transport import transport_findings
 from analysis.order.crystallinity_findings import crystallinity_findings
@@ -126,8 +126,11 @@ def disorder(sample: Sample) -> Findings:
     )
     if interfaces is not None:
         coordinate = axis_coordinate(trajectory, axis, ids)
-        sample.regions = region_groups(coordinate, planes_of(interfaces))
-    elif _has_layers(trajectory):
+        try:
+            sample.regions = region_groups(coordinate, planes_of(interfaces))
+        except RangeError as error:
+            findings.skipped.append(Skipped("regions", str(error)))
+    if sample.regions is None and _has_layers(trajectory):
         sample.regions = origin_groups(trajectory)
     return findings
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from analysis.constants import FloatArray, IntArray
-from analysis.errors import AnalysisError, TrajectoryError
+from analysis.errors import AnalysisError, RangeError, TrajectoryError
 
 DEFAULT_BLOCK_BYTES = 256 * 1024**2
 
@@ -131,7 +131,15 @@ class Trajectory:
         return ids
 
     def frames(self, stride: int = 1) -> Iterator[Frame]:
-        """Yield every `stride`-th frame, one in memory at a time."""
+        """Yield every `stride`-th frame, one in memory at a time.
+
+        Raises
+        ------
+        RangeError
+            If the stride is not positive.
+        """
+        if stride < 1:
+            raise RangeError(f"stride is {stride}; it must be at least 1")
         for index in range(0, self.n_frames, stride):
             yield Frame(
                 index=index,
@@ -222,7 +230,8 @@ def masses_of(species: Sequence[str], path: Path) -> FloatArray:
     """
     from ase.data import atomic_masses, atomic_numbers
 
-    unknown = sorted({symbol for symbol in species if symbol not in atomic_numbers})
+    # ASE knows X, number 0, for what is no atom.
+    unknown = sorted({symbol for symbol in species if not atomic_numbers.get(symbol)})
     if unknown:
         raise TrajectoryError(
             f"{path}: {', '.join(unknown)} are no chemical elements; "

@@ -129,7 +129,7 @@ def expand(runs: list[Path]) -> dict[str, Path]:
 
 def _require_readable(source: Path, recipe: AnalyseRecipe) -> None:
     if source.is_dir():
-        open_run(source)
+        open_run(source, stage=recipe.stage)
     elif recipe.foreign is None:
         raise InputError(
             f"{source}: a trajectory file needs the time between its stored frames and its "
@@ -143,7 +143,7 @@ def _analyse_one(
     recipe: AnalyseRecipe, request: Request, source: Path, target: Path
 ) -> list[Quantity]:
     if source.is_dir():
-        return analyse_run(source, target, request, charges=recipe.charges)
+        return analyse_run(source, target, request, stage=recipe.stage, charges=recipe.charges)
     foreign = recipe.foreign
     if foreign is None:
         raise InputError(f"{source}: recipe.foreign is missing.")
@@ -176,7 +176,7 @@ def _request(recipe: AnalyseRecipe, source: Path) -> Request:
     references = None
     if recipe.references is not None:
         crystal, glass = (
-            open_run(resolve(path, source))
+            open_run(resolve(path, source), stage=recipe.stage)
             for path in (recipe.references.crystal, recipe.references.glass)
         )
         references = (crystal, glass)

@@ -40,9 +40,9 @@ class DisorderProfile:
     axis : {"a", "b", "c"}
     settings : DisorderSettings
         As asked for; what was used is below.
-    z_angstrom, z_fractions : (S,) float arrays
+    z_angstrom : (S,) float array
         Slab centres at the mean cell, measured from the origin of the cell along the normal of
-        the slabs, framework at rest; the same over the height.
+        the slabs, framework at rest.
     values, standard_errors : (S,) float arrays
         F, mean over frames, and its standard error from blocks. A solid keeps its structure, so
         the error says how well F of this sample is known; between equally disordered slabs F
@@ -76,7 +76,6 @@ class DisorderProfile:
     axis: Axis
     settings: DisorderSettings
     z_angstrom: FloatArray
-    z_fractions: FloatArray
     values: FloatArray
     standard_errors: FloatArray
     block_values: FloatArray
@@ -96,10 +95,11 @@ class DisorderProfile:
     temperature_kelvin: float | None = field(default=None)
 
     @property
-    def area_angstrom2(self) -> float:
-        """Area of the plane."""
+    def density_per_cubic_angstrom(self) -> float:
+        """Number density of the atoms that F is of."""
         sine = math.sin(math.radians(self.plane_angle_degrees))
-        return float(self.plane_lengths_angstrom.prod()) * sine
+        area = float(self.plane_lengths_angstrom.prod()) * sine
+        return self.n_atoms / (area * self.height_angstrom)
 
     @property
     def description(self) -> str:
@@ -195,13 +195,11 @@ def disorder_profile(
         -pixel_q_squared(pixels, mean_cell, coordinate.in_plane) * settings.sigma_angstrom**2
     )
     level = random_level(envelope, settings.form)
-    centres = (np.arange(n_slabs) + 0.5) / n_slabs
     lengths, angle = _plane(mean_cell, coordinate.in_plane)
     return DisorderProfile(
         axis=axis,
         settings=settings,
-        z_angstrom=centres * height,
-        z_fractions=centres,
+        z_angstrom=(np.arange(n_slabs) + 0.5) * width,
         values=averaged.mean,
         standard_errors=averaged.standard_error,
         block_values=averaged.blocks,

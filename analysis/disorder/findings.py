@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
+from scipy import stats
 
 from analysis.constants import IntArray
 from analysis.disorder.axis import Axis
 from analysis.disorder.disorder_profile import (
+    LEVEL,
     DisorderProfile,
     disorder_profile,
     disorder_profile_curves,
     disorder_profile_quantities,
 )
-from analysis.disorder.interfaces import Interfaces, disorder_interfaces, interface_quantities
+from analysis.disorder.interfaces import WIDTH_10_90, Interfaces, disorder_interfaces
 from analysis.disorder.measure import DisorderSettings
 from analysis.disorder.profiles import density_profile_curves, density_profiles
 from analysis.disorder.references import MappedDisorder, map_to_references
 from analysis.errors import AnalysisError, RangeError
 from analysis.figures.disorder import disorder_figure
-from analysis.results import Curve, Findings, Skipped
+from analysis.results import Curve, Findings, Quantity, Skipped
 from analysis.trajectory import Trajectory
 
 
@@ -118,6 +121,71 @@ def disorder_findings(
     return findings, interfaces
 
 
+def interface_quantities(interfaces: Interfaces, *, curve: str = "") -> list[Quantity]:
+    """Return position and 10 to 90 % width of every interface, and the share of glass.
+
+    The interval of a position is Student t, but never below half a slab: within a slab the
+    profile is an average. A position known no better than to half the cell is unresolved, and so
+    is a width that does not differ from zero, with its bound.
+    """
+    if not interfaces.number:
+        return []
+    axis, slab = interfaces.axis, interfaces.slab_width_angstrom
+    t = float(stats.t.ppf(0.5 + 0.5 * LEVEL, interfaces.degrees_of_freedom))
+    half = np.maximum(t * interfaces.z_errors_angstrom, 0.5 * slab)
+    height = interfaces.height_angstrom
+    placed = half < 0.5 * height
+    results = []
+    for n in range(interfaces.number):
+        side = "glass" if interfaces.glass_above[n] else "crystal"
+        z = float(interfaces.z_angstrom[n])
+        position = f"interface_position_{axis}_{n + 1}"
+        if placed[n]:
+            reason = (
+                f"{side} above; {interfaces.reason}; interval at least half a slab of "
+                f"{slab:.2f} Angstrom"
+            )
+            results.append(
+                Quantity(
+                    position, z, "Angstrom", z - half[n], z + half[n], reason=reason, curve=curve
+                )
+            )
+        else:
+            results.append(_unplaced(position, "Angstrom", height, interfaces, curve))
+        low, high = WIDTH_10_90 * interfaces.width_limits_angstrom[n]
+        resolved = low > 0
+        results.append(
+            Quantity(
+                f"interface_width_{axis}_{n + 1}",
+                WIDTH_10_90 * interfaces.widths_angstrom[n] if resolved else math.nan,
+                "Angstrom",
+                low,
+                high,
+                status="ok" if resolved else "unresolved",
+                reason="10 to 90 % of the step; limits where chi squared rises by 3.84"
+                if resolved
+                else f"slabs of {slab:.2f} Angstrom do not tell the step from a sharp one; `high` "
+                "is the 95 % bound of its 10 to 90 % width",
+                curve=curve,
+            )
+        )
+    if not placed.all():
+        return [*results, _unplaced(f"glass_share_{axis}", "1", 1.0, interfaces, curve)]
+    share, error = interfaces.glass_share, float(np.linalg.norm(half)) / height
+    results.append(
+        Quantity(
+            f"glass_share_{axis}",
+            share,
+            "1",
+            max(share - error, 0.0),
+            min(share + error, 1.0),
+            reason="volume between the middles of the interfaces over that of the cell",
+            curve=curve,
+        )
+    )
+    return results
+
+
 def _interfaces(
     profile: DisorderProfile, n_planes: int | None, findings: Findings
 ) -> Interfaces | None:
@@ -136,8 +204,22 @@ def _interfaces(
         return None
     if interfaces.number:
         return interfaces
-    findings.skipped.append(Skipped(name, f"{_bulk(profile)}: {interfaces.reason}"))
+    # Without a contrast there were too few slabs to look for an interface.
+    looked = np.isfinite(interfaces.contrast)
+    reason = f"{_bulk(profile)}: {interfaces.reason}" if looked else interfaces.reason
+    findings.skipped.append(Skipped(name, reason))
     return None
+
+
+def _unplaced(name: str, unit: str, most: float, interfaces: Interfaces, curve: str) -> Quantity:
+    slab = interfaces.slab_width_angstrom
+    reason = (
+        f"slabs of {slab:.2f} Angstrom do not place an interface to within half the cell; use "
+        f"thinner ones. {interfaces.reason}"
+    )
+    return Quantity(
+        name, math.nan, unit, 0.0, most, status="unresolved", reason=reason, curve=curve
+    )
 
 
 def _bulk(profile: DisorderProfile) -> str:

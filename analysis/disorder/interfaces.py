@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from analysis.constants import FloatArray
 from analysis.disorder.axis import Axis
@@ -14,13 +13,11 @@ from analysis.disorder.blocks import error_of_blocks
 from analysis.disorder.disorder_profile import DisorderProfile
 from analysis.disorder.step_model import CHI_SQUARED_95, StepModel, variances
 from analysis.errors import RangeError
-from analysis.results import Quantity
 
 # Difference of the two levels over the noise of one slab. Sorting pure noise in two gives about 2.
 MIN_CONTRAST = 5.0
 # Fewer cannot hold two layers that differ from their neighbours.
 MIN_SLABS = 4
-LEVEL = 0.95
 # 10 to 90 % of tanh(z/w): 2 artanh(0.8).
 WIDTH_10_90 = 2.0 * math.atanh(0.8)
 
@@ -42,7 +39,8 @@ class Interfaces:
         step too sharp to have one.
     width_limits_angstrom : (P, 2) float array
         95 % limits of w where chi squared, all else refitted, has risen by 3.84; the lower is 0
-        where the slabs do not tell the step from a sharp one, and then w has no meaning.
+        where the slabs do not tell the step from a sharp one, and then w has no meaning; the
+        upper is inf where they do not tell it from one as wide as a quarter of the cell.
     glass_above : (P,) bool array
         Whether the disordered side begins at the plane in the direction of the axis.
     low, high : float
@@ -253,65 +251,6 @@ def fit_steps(
         height_angstrom=height_angstrom,
         reason=f"tanh steps fitted to the {what}; {seen}",
     )
-
-
-def interface_quantities(interfaces: Interfaces, *, curve: str = "") -> list[Quantity]:
-    """Return position and 10 to 90 % width of every interface, and the share of glass.
-
-    The interval of a position is Student t, but never below half a slab: within a slab the
-    profile is an average. A width that does not differ from zero is unresolved, with its bound.
-    """
-    if not interfaces.number:
-        return []
-    axis, slab = interfaces.axis, interfaces.slab_width_angstrom
-    t = float(stats.t.ppf(0.5 + 0.5 * LEVEL, interfaces.degrees_of_freedom))
-    half = np.maximum(t * interfaces.z_errors_angstrom, 0.5 * slab)
-    results = []
-    for n in range(interfaces.number):
-        side = "glass" if interfaces.glass_above[n] else "crystal"
-        z = float(interfaces.z_angstrom[n])
-        results.append(
-            Quantity(
-                f"interface_position_{axis}_{n + 1}",
-                z,
-                "Angstrom",
-                z - half[n],
-                z + half[n],
-                reason=f"{side} above; {interfaces.reason}; interval at least half a slab of "
-                f"{slab:.2f} Angstrom",
-                curve=curve,
-            )
-        )
-        low, high = WIDTH_10_90 * interfaces.width_limits_angstrom[n]
-        resolved = low > 0
-        results.append(
-            Quantity(
-                f"interface_width_{axis}_{n + 1}",
-                WIDTH_10_90 * interfaces.widths_angstrom[n] if resolved else math.nan,
-                "Angstrom",
-                low,
-                high,
-                status="ok" if resolved else "unresolved",
-                reason="10 to 90 % of the step; limits where chi squared rises by 3.84"
-                if resolved
-                else f"slabs of {slab:.2f} Angstrom do not tell the step from a sharp one; `high` "
-                "is the 95 % bound of its 10 to 90 % width",
-                curve=curve,
-            )
-        )
-    share, error = interfaces.glass_share, float(np.linalg.norm(half)) / interfaces.height_angstrom
-    results.append(
-        Quantity(
-            f"glass_share_{axis}",
-            share,
-            "1",
-            max(share - error, 0.0),
-            min(share + error, 1.0),
-            reason="volume between the middles of the interfaces over that of the cell",
-            curve=curve,
-        )
-    )
-    return results
 
 
 def _two_levels(values: FloatArray, errors: FloatArray) -> tuple[np.ndarray, float]:

@@ -31,8 +31,8 @@ class DensityProfiles:
     axis : {"a", "b", "c"}
     species : tuple of str
         K species, alphabetical.
-    z_angstrom, z_fractions : (B,) float arrays
-        Bin centres at the mean cell, origin as in `DisorderProfile`; the same over the height.
+    z_angstrom : (B,) float array
+        Bin centres at the mean cell, origin as in `DisorderProfile`.
     bin_angstrom, height_angstrom : float
         At the mean cell.
     counts : (K, B) float array
@@ -53,7 +53,6 @@ class DensityProfiles:
     axis: Axis
     species: tuple[str, ...]
     z_angstrom: FloatArray
-    z_fractions: FloatArray
     bin_angstrom: float
     height_angstrom: float
     counts: FloatArray
@@ -129,12 +128,10 @@ def density_profiles(
     charged = block_mean(charge * per_volume[:, None])
     share = _concentration(number)
     height = mean_height_angstrom(trajectory, coordinate)
-    centres = (np.arange(n_bins) + 0.5) / n_bins
     return DensityProfiles(
         axis=axis,
         species=tuple(kinds.tolist()),
-        z_angstrom=centres * height,
-        z_fractions=centres,
+        z_angstrom=(np.arange(n_bins) + 0.5) * height / n_bins,
         bin_angstrom=height / n_bins,
         height_angstrom=height,
         counts=counts.mean(axis=0),

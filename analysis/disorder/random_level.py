@@ -69,6 +69,8 @@ def random_level(mean_intensities: FloatArray, form: Form) -> RandomLevel:
     relative = np.asarray(mean_intensities, dtype=float) / np.max(mean_intensities)
     # Symmetry makes many pixels alike.
     m, number = np.unique(relative.round(12), return_counts=True)
+    # Under a wide Gaussian some pixels hold nothing: they are part of the mean alone.
+    m, number = m[m > 0], number[m > 0]
     n_pixels = len(relative)
     x = np.linspace(0.0, np.log(n_pixels) + 36.0, GRID_POINTS + 1)[1:]
     t = x[:, None] / m

@@ -15,6 +15,8 @@ from analysis.errors import AnalysisError, RangeError
 LENGTH_TOLERANCE = 0.03
 ANGLE_TOLERANCE_DEGREES = 2.0
 TEMPERATURE_TOLERANCE = 0.05
+# A glass is up to a tenth less dense than its crystal; without the mobile ions either is by more.
+DENSITY_TOLERANCE = 0.2
 MIN_CONTRAST_ERRORS = 3.0
 
 
@@ -51,8 +53,8 @@ def map_to_references(
     Parameters
     ----------
     profile, crystal, glass : DisorderProfile
-        Of the same form, Gaussian, q cut, slab width, plane and temperature. The crystal must be
-        oriented and strained as in the sample.
+        Of the same form, Gaussian, q cut, slab width, plane, temperature and kinds of atoms. The
+        crystal must be oriented and strained as in the sample.
 
     Raises
     ------
@@ -139,6 +141,15 @@ def _check_comparable(profile: DisorderProfile, reference: DisorderProfile, name
             for a, b in zip(found, wanted, strict=True)
         ),
     ]
+    faults.append(
+        near(
+            "density of the atoms that F is of",
+            reference.density_per_cubic_angstrom,
+            profile.density_per_cubic_angstrom,
+            DENSITY_TOLERANCE,
+            "1/Angstrom^3",
+        )
+    )
     # An obtuse angle describes the same plane as its supplement.
     angles = [min(p.plane_angle_degrees, 180 - p.plane_angle_degrees) for p in (reference, profile)]
     if abs(angles[0] - angles[1]) > ANGLE_TOLERANCE_DEGREES:
@@ -150,5 +161,5 @@ def _check_comparable(profile: DisorderProfile, reference: DisorderProfile, name
         raise RangeError(
             f"the {name} reference cannot be compared with the sample: "
             f"{'; '.join(fault for fault in faults if fault)}. Compute F of a reference of the "
-            "same plane, slab width, Gaussian, q cut and temperature."
+            "same plane, slab width, Gaussian, q cut, temperature and kinds of atoms."
         )

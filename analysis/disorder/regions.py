@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.constants import FloatArray, IntArray
 from analysis.disorder.axis import AxisCoordinate, height_angstrom
-from analysis.disorder.interfaces import Interfaces
+from analysis.disorder.interfaces import WIDTH_10_90, Interfaces
 from analysis.errors import AnalysisError, RangeError
 from analysis.groups import Groups, static_groups
 from analysis.trajectory import Frame, Trajectory
@@ -16,8 +16,6 @@ from analysis.trajectory import Frame, Trajectory
 REGIONS = ("crystal", "interface", "glass")
 CRYSTAL, INTERFACE, GLASS = range(3)
 NO_ORIGIN = "none"
-# From the middle of a tanh step to its 10 or 90 %: artanh(0.8).
-HALF_STEP = 1.0986122886681098
 
 
 @dataclass(frozen=True)
@@ -76,16 +74,21 @@ def planes_of(interfaces: Interfaces, half_width_angstrom: float | None = None) 
     ------
     AnalysisError
         If there is no interface.
+    RangeError
+        If the interface regions on both sides of a layer meet.
     """
     if not interfaces.number:
         raise AnalysisError(f"no regions along {interfaces.axis}: {interfaces.reason}")
     if half_width_angstrom is None:
         half = np.maximum(
-            HALF_STEP * interfaces.widths_angstrom, 0.5 * interfaces.slab_width_angstrom
+            0.5 * WIDTH_10_90 * interfaces.widths_angstrom, 0.5 * interfaces.slab_width_angstrom
         )
     else:
         half = np.full(interfaces.number, float(half_width_angstrom))
-    return Planes(interfaces.z_angstrom / interfaces.height_angstrom, interfaces.glass_above, half)
+    height = interfaces.height_angstrom
+    planes = Planes(interfaces.z_angstrom / height, interfaces.glass_above, half)
+    _refuse_overlap(planes, height)
+    return planes
 
 
 def region_groups(coordinate: AxisCoordinate, planes: Planes) -> Groups:
@@ -130,14 +133,7 @@ def region_codes(fractions: FloatArray, planes: Planes, height: float) -> IntArr
     RangeError
         If the interface regions on both sides of a layer meet.
     """
-    thickness = np.diff(np.append(planes.fractions, planes.fractions[0] + 1.0)) * height
-    needed = planes.half_widths_angstrom + np.roll(planes.half_widths_angstrom, -1)
-    if (thickness <= needed).any():
-        worst = int(np.argmin(thickness - needed))
-        raise RangeError(
-            f"the layer above plane {worst} is {thickness[worst]:.2f} Angstrom thick, its "
-            f"interface regions take {needed[worst]:.2f}; choose a smaller half_width_angstrom"
-        )
+    _refuse_overlap(planes, height)
     above = np.searchsorted(planes.fractions, fractions, side="right") - 1
     codes = np.where(planes.glass_above[above], GLASS, CRYSTAL).astype(np.int64)
     for plane, half in zip(planes.fractions, planes.half_widths_angstrom, strict=True):
@@ -168,3 +164,14 @@ def origin_groups(trajectory: Trajectory) -> Groups:
             "built in parts"
         )
     return groups
+
+
+def _refuse_overlap(planes: Planes, height: float) -> None:
+    thickness = np.diff(np.append(planes.fractions, planes.fractions[0] + 1.0)) * height
+    needed = planes.half_widths_angstrom + np.roll(planes.half_widths_angstrom, -1)
+    if (thickness <= needed).any():
+        worst = int(np.argmin(thickness - needed))
+        raise RangeError(
+            f"the layer above plane {worst} is {thickness[worst]:.2f} Angstrom thick, its "
+            f"interface regions take {needed[worst]:.2f}; choose a smaller half_width_angstrom"
+        )

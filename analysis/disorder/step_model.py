@@ -119,7 +119,10 @@ class StepModel:
         best: FloatArray,
         allowed: float,
     ) -> tuple[float, float]:
-        """Return between which widths chi squared stays within `allowed` of its minimum."""
+        """Return between which widths chi squared stays within `allowed` of its minimum.
+
+        0 and inf where the narrowest and the widest step that are tried do.
+        """
         least = self.fit(values, errors, best)[2]
 
         def inside(w: float) -> bool:
@@ -134,7 +137,7 @@ class StepModel:
         width = float(best[2 + len(self.rising) + plane])
         widest = MAX_WIDTH_HEIGHTS * self.height
         low = 0.0 if inside(self.sharpest) else edge(width, self.sharpest)
-        return low, widest if inside(widest) else edge(width, widest)
+        return low, math.inf if inside(widest) else edge(width, widest)
 
 
 def _log_cosh(x: FloatArray) -> FloatArray:

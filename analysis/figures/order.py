@@ -38,10 +38,11 @@ def volume_figure(
             axis.set_ylim(1e-2 * peaks.min(), 3.0 * peaks.max())
         else:
             axis.set_ylim(bottom=0.0)
-        axis.legend(loc="upper right")
         axis.set_title(f"{kind} cells")
         axis.set_xlabel("volume (Å$^3$)")
         axis.set_ylabel("density (Å$^{-3}$)")
+    # Beside the axes, where no curve can be behind it; the groups are the same in all.
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
@@ -66,6 +67,7 @@ def polyhedra_figure(
     labels = [f"{k}+" if k == numbers[-1] else str(k) for k in shown.tolist()]
     _draw_bars(left, names, labels, number_share, slice(low, high + 1))
     left.set_xlabel(f"neighbours of {ion}")
+    left.tick_params(axis="x", labelsize=7)
     left.set_ylabel(f"share of {ion}")
     _draw_bars(right, names, [s.replace("_", "\n") for s in shapes], shape_share, slice(None))
     right.set_xlabel(f"shape, angles within {limit_degrees:g}° rms")

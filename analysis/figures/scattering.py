@@ -10,8 +10,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.constants import FloatArray
+from analysis.disorder.blocks import error_of_blocks
 from analysis.figures.style import COLOURS, STYLES, panels, styled
-from analysis.scattering.partials import StructureFactors, block_error
+from analysis.scattering.partials import StructureFactors
 from analysis.scattering.scattering_comparison import Comparison
 from analysis.scattering.total_scattering import ReducedDistribution, TotalStructureFactor
 
@@ -26,7 +27,7 @@ _MEASURED_LABELS = {
 @styled
 def partial_structure_factor_figure(factors: StructureFactors) -> Figure:
     """Draw every Faber-Ziman partial with its standard error over blocks; PNG bytes."""
-    errors = block_error(factors.s_blocks)
+    errors = error_of_blocks(factors.s_blocks)
     pairs = [(a, b) for a in range(len(factors.species)) for b in range(a, len(factors.species))]
     columns = min(3, len(pairs))
     figure, axes = panels(math.ceil(len(pairs) / columns), columns, width=2.9, height=2.2)
@@ -51,11 +52,11 @@ def total_scattering_figure(
     for n, total in enumerate(totals):
         colour, style = COLOURS[n], STYLES[n]
         name = _NAMES[total.radiation]
-        error = block_error(total.s_blocks)
+        error = error_of_blocks(total.s_blocks)
         _band(left, total.q_inverse_angstrom, total.s, error, colour, style, name)
         if total.radiation in reduced:
             curve = reduced[total.radiation]
-            error = block_error(curve.g_blocks)
+            error = error_of_blocks(curve.g_blocks)
             _band(right, curve.r_angstrom, curve.g, error, colour, style, name)
     left.axhline(1.0, color="0.7", linewidth=0.6, zorder=0)
     left.set_xlabel("Q (Å$^{-1}$)")

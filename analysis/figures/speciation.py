@@ -46,7 +46,8 @@ def speciation_figure(result: Speciation) -> Figure:
     bars = [("units", UNITS, EVERYWHERE)]
     bars += [(e, e, EVERYWHERE) for e in result.elements if _total(result, e) > 0]
     for name in result.regions[1:]:
-        bars.append((f"{main} {name}" if name == OUTSIDE else f"{main} in {name}", main, name))
+        if np.isfinite(block_shares(result, main, region=name)[0]).any():
+            bars.append((f"{main} {name}" if name == OUTSIDE else f"{main} in {name}", main, name))
     _draw_bars(axes[0], result, bars, shown)
     _draw_course(axes[1], result, main, shown)
     _draw_cutoffs(axes[2], result, main, shown)

@@ -25,7 +25,7 @@ Tessellation = Literal["plain", "radical"]
 RADII_FILE = Path(__file__).with_name("ionic_radii.yml")
 BIN_ANGSTROM3 = 0.5
 # About 0.2 ms an atom: few frames of a large cell say as much as many of a small one.
-MAX_ATOM_FRAMES = 1_000_000
+MAX_ATOM_FRAMES = 50_000
 # Larger volumes, as beside a vacuum, are all counted in the last bin.
 MAX_BIN_ANGSTROM3 = 500.0
 
@@ -118,7 +118,7 @@ def voronoi_volumes(
     sizes = np.array([radii.get(kind, np.nan) for kind in trajectory.species.tolist()])
     cores = 4.0 / 3.0 * np.pi * sizes**3
     groups = groups or species_groups(trajectory)
-    used = used_frames(trajectory, stride or _stride(trajectory))
+    used = used_frames(trajectory, _stride(trajectory) if stride is None else stride)
     n_blocks, n_groups = min(N_BLOCKS, len(used)), len(groups.names)
     atoms, sums, squares, free = (np.zeros((n_blocks, n_groups)) for _ in range(4))
     empty, space = np.zeros(n_blocks), np.zeros(n_blocks)

@@ -8,22 +8,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from analysis.constants import FloatArray, IntArray
 from analysis.errors import RangeError
 from analysis.figures.angles import angle_figure
 from analysis.groups import Groups, static_groups
+from analysis.order.block_ratios import ratio_quantity
 from analysis.pairs.neighbours import neighbour_directions
 from analysis.pairs.pair_counts import largest_r_max
 from analysis.pairs.rdf import MAX_FRAMES, N_BLOCKS
+from analysis.pairs.shells import located_quantity
 from analysis.results import Curve, Findings, Quantity, Skipped
 from analysis.trajectory import Frame, Trajectory
 
 BIN_DEGREES = 0.5
 # The mode is read from the histogram smoothed by this much.
 SMOOTHING_DEGREES = 2.0
-LEVEL = 0.95
 # Angles computed at once, so that scratch arrays stay near 100 MB.
 ANGLE_CHUNK = 1_000_000
 
@@ -203,14 +204,17 @@ def angle_quantities(found: AngleDistribution) -> list[Quantity]:
         f"{found.angles_per_centre:.2f} angles a centre, {found.n_frames} frames"
     )
     return [
-        _quantity(f"angle_mean_{name}", mean, found.mean_degrees_blocks[whole], source, curve),
-        _quantity(
+        ratio_quantity(
+            f"angle_mean_{name}", "degree", mean, found.mean_degrees_blocks, source, curve=curve
+        ),
+        located_quantity(
             f"angle_mode_{name}",
+            "degree",
             _mode(found, found.density),
             modes,
+            float(found.edges_degrees[1]),
             f"{source}, smoothed by {SMOOTHING_DEGREES:g} degrees",
             curve,
-            resolution=float(found.edges_degrees[1]),
         ),
     ]
 
@@ -232,6 +236,8 @@ def angle_curve(found: AngleDistribution) -> Curve:
 def angle_findings(trajectory: Trajectory, shells: Sequence[Quantity]) -> Findings:
     """Histogram the angles a-c-a of every two different species that have a first shell.
 
+    Of a trajectory of one species, the angles between like atoms.
+
     Parameters
     ----------
     trajectory : Trajectory
@@ -241,13 +247,15 @@ def angle_findings(trajectory: Trajectory, shells: Sequence[Quantity]) -> Findin
     minima = {shell.name: shell for shell in shells}
     findings = Findings()
     drawn: list[AngleDistribution] = []
-    for one, other in itertools.combinations(sorted(set(trajectory.species.tolist())), 2):
+    species = sorted(set(trajectory.species.tolist()))
+    pairs = [(species[0], species[0])] if len(species) == 1 else itertools.combinations(species, 2)
+    for one, other in pairs:
         minimum = minima.get(f"rdf_first_minimum_{one}-{other}")
         if minimum is None or minimum.status != "ok":
             reason = minimum.reason if minimum else "no g(r)"
             findings.skipped.append(Skipped(f"angles of {one} and {other}", reason))
             continue
-        for centre, end in ((one, other), (other, one)):
+        for centre, end in dict.fromkeys(((one, other), (other, one))):
             (found,) = angle_distributions(trajectory, centre, end, minimum.value)
             findings.quantities += angle_quantities(found)
             if found.angles_blocks.sum():
@@ -287,22 +295,3 @@ def _angles(
 def _mode(found: AngleDistribution, density: FloatArray) -> float:
     width = SMOOTHING_DEGREES / float(found.edges_degrees[1])
     return float(found.degrees[ndimage.gaussian_filter1d(density, width, mode="reflect").argmax()])
-
-
-def _quantity(
-    name: str,
-    value: float,
-    blocks: FloatArray,
-    source: str,
-    curve: str,
-    *,
-    resolution: float = 0.0,
-) -> Quantity:
-    if len(blocks) < 2:
-        source += ", no error estimate from a single block"
-        return Quantity(name, value, "degree", reason=source, curve=curve)
-    half = float(stats.t.ppf(0.5 + 0.5 * LEVEL, len(blocks) - 1) * stats.sem(blocks))
-    # Blocks that agree to the bin say no more than the bin.
-    half = max(half, 0.5 * resolution)
-    source += f", error from {len(blocks)} blocks"
-    return Quantity(name, value, "degree", value - half, value + half, LEVEL, "ok", source, curve)

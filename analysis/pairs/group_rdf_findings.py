@@ -6,15 +6,14 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 from analysis.figures.pairs import group_rdf_figure
 from analysis.groups import Groups, intersection, species_groups
+from analysis.order.block_ratios import ratio_quantity
 from analysis.pairs.group_rdf import GroupDistribution, group_distributions
 from analysis.results import Curve, Findings, Quantity, Skipped
 from analysis.trajectory import Trajectory
 
-LEVEL = 0.95
 # Of a species in a group, frame by frame; fewer are noise.
 MIN_ATOMS = 1.0
 
@@ -70,16 +69,9 @@ def _coordination(item: GroupDistribution, minimum: float, curve: str) -> Quanti
         f"neighbours up to {item.edges_angstrom[last + 1]:.2f} Angstrom, the first minimum of g(r) "
         f"of the whole cell; {item.mean_atoms:.1f} atoms a frame"
     )
-    blocks = item.cn_blocks[:, last]
-    blocks = blocks[np.isfinite(blocks)]
-    value = float(item.cn[last])
-    if len(blocks) < 2:
-        return Quantity(name, value, "1", reason=f"{reason}, no error estimate", curve=curve)
-    half = float(stats.t.ppf(0.5 + 0.5 * LEVEL, len(blocks) - 1) * stats.sem(blocks))
-    reason += f", error from {len(blocks)} blocks"
-    if half == 0.0:
-        half = math.nan  # blocks that agree exactly say nothing of the error
-    return Quantity(name, value, "1", value - half, value + half, LEVEL, "ok", reason, curve)
+    return ratio_quantity(
+        name, "1", float(item.cn[last]), item.cn_blocks[:, last], reason, curve=curve
+    )
 
 
 def _curve(name: str, around: Sequence[GroupDistribution]) -> Curve:

@@ -15,7 +15,7 @@ from analysis.trajectory import Frame
 def neighbour_search(cutoff_angstrom: float, *, both_ways: bool = False) -> Any:
     """Return a search for all pairs up to the cutoff, each once or each from both its atoms."""
     # vesin loads torch where it is installed, 2 s and 450 MB, only to accept its tensors.
-    without_torch = "torch" not in sys.modules
+    without_torch = not {"torch", "vesin"} & set(sys.modules)
     if without_torch:
         sys.modules["torch"] = None  # type: ignore[assignment]
     try:

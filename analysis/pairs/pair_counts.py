@@ -44,7 +44,9 @@ def bin_edges(
             f"{trajectory.path}: r_max {r_max_angstrom:g} Angstrom exceeds half the smallest "
             f"perpendicular cell width; at most {limit:.4f} Angstrom is allowed"
         )
-    n_bins = int(r_max_angstrom / bin_angstrom + 1e-9)
+    n_bins = (
+        int(r_max_angstrom / bin_angstrom + 1e-9) if min(r_max_angstrom, bin_angstrom) > 0 else 0
+    )
     if n_bins < 1:
         raise RangeError(f"r_max {r_max_angstrom:g} Angstrom holds no bin of {bin_angstrom:g}")
     return np.arange(n_bins + 1) * bin_angstrom

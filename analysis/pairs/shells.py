@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage, signal, stats
 
 from analysis.constants import FloatArray
+from analysis.order.block_ratios import ratio_quantity
 from analysis.pairs.rdf import PairDistribution
 from analysis.results import Quantity
 
@@ -35,8 +36,9 @@ def first_shell(pair: PairDistribution, *, curve: str = "") -> list[Quantity]:
     list of Quantity
         First peak and first minimum of g(r) in Angstrom, and the coordination numbers up to the
         minimum in both directions (one for like pairs). The intervals are Student t over blocks
-        of frames, nan for a single block. Where g(r) has no first minimum within range all but
-        the peak are unresolved.
+        of frames, nan where blocks tell none: a single one, equal numbers, a place that a block
+        does not show. Where g(r) has no first minimum within range all but the peak are
+        unresolved.
     """
     expected = pair.expected_pairs
     peak, minimum = find_first_shell(pair.r_angstrom, pair.g, expected)
@@ -54,46 +56,30 @@ def first_shell(pair: PairDistribution, *, curve: str = "") -> list[Quantity]:
     )
     bin_angstrom = float(pair.edges_angstrom[1] - pair.edges_angstrom[0])
     source = f"g(r) smoothed by {SMOOTHING_ANGSTROM} Angstrom, {pair.n_frames} frames"
-    results = [
-        _quantity(
-            f"rdf_first_peak_{pair.label}",
-            peak,
-            "Angstrom",
-            np.array([p for p, _ in located]),
-            no_peak,
-            source,
-            curve,
-            resolution=bin_angstrom,
-        ),
-        _quantity(
-            f"rdf_first_minimum_{pair.label}",
-            minimum,
-            "Angstrom",
-            np.array([m for _, m in located]),
-            no_minimum,
-            source,
-            curve,
-            resolution=bin_angstrom,
-        ),
-    ]
+    results = []
+    for what, value, blocks, missing in (
+        ("peak", peak, np.array([p for p, _ in located]), no_peak),
+        ("minimum", minimum, np.array([m for _, m in located]), no_minimum),
+    ):
+        name = f"rdf_first_{what}_{pair.label}"
+        results.append(
+            _unresolved(name, "Angstrom", missing, curve)
+            if missing
+            else located_quantity(name, "Angstrom", value, blocks, bin_angstrom, source, curve)
+        )
     for label, cn, blocks in directions:
         name = f"coordination_number_{label}"
         if no_minimum:
-            results.append(_quantity(name, math.nan, "1", np.array([]), no_minimum, "", curve))
+            results.append(_unresolved(name, "1", no_minimum, curve))
             continue
         # Last bin that ends at or before the minimum, the same r in every block.
         last = int(np.searchsorted(pair.edges_angstrom, minimum + 1e-9, side="right")) - 2
+        reason = (
+            "neighbours up to the first minimum of g(r) at "
+            f"{pair.edges_angstrom[last + 1]:.2f} Angstrom"
+        )
         results.append(
-            _quantity(
-                name,
-                float(cn[last]),
-                "1",
-                blocks[:, last],
-                "",
-                f"neighbours up to the first minimum of g(r) at "
-                f"{pair.edges_angstrom[last + 1]:.2f} Angstrom",
-                curve,
-            )
+            ratio_quantity(name, "1", float(cn[last]), blocks[:, last], reason, curve=curve)
         )
     return results
 
@@ -156,28 +142,33 @@ def find_first_shell(
     return float(r_angstrom[first]), float(r_angstrom[middle])
 
 
-def _quantity(
+def located_quantity(
     name: str,
-    value: float,
     unit: str,
+    value: float,
     blocks: FloatArray,
-    failure: str,
-    source: str,
+    resolution: float,
+    reason: str,
     curve: str,
-    *,
-    resolution: float = 0.0,
 ) -> Quantity:
-    if failure:
-        return Quantity(
-            name, math.nan, unit, level=LEVEL, status="unresolved", reason=failure, curve=curve
-        )
-    low = high = math.nan
-    if len(blocks) > 1 and np.isfinite(blocks).all():
-        scatter = float(stats.t.ppf(0.5 + 0.5 * LEVEL, len(blocks) - 1) * stats.sem(blocks))
-        # Blocks that agree to the bin say no more than the bin.
-        half = max(scatter, 0.5 * resolution)
-        low, high = value - half, value + half
-        source += f", error from {len(blocks)} blocks"
-    else:
-        source += ", no error estimate from a single block"
-    return Quantity(name, value, unit, low, high, LEVEL, "ok", source, curve)
+    """Return a place read from a histogram, with the Student interval over blocks of frames.
+
+    The interval is no narrower than one bin, `resolution`; nan where a block does not show the
+    place.
+    """
+    found = int(np.isfinite(blocks).sum())
+    if len(blocks) < 2 or found < len(blocks):
+        why = "a single block" if len(blocks) < 2 else f"{found} of {len(blocks)} blocks alone"
+        reason += f", no error estimate from {why}"
+        return Quantity(name, value, unit, reason=reason, curve=curve)
+    half = float(stats.t.ppf(0.5 + 0.5 * LEVEL, len(blocks) - 1) * stats.sem(blocks))
+    # Blocks that agree to the bin say no more than the bin.
+    half = max(half, 0.5 * resolution)
+    reason += f", error from {len(blocks)} blocks"
+    return Quantity(name, value, unit, value - half, value + half, LEVEL, "ok", reason, curve)
+
+
+def _unresolved(name: str, unit: str, reason: str, curve: str) -> Quantity:
+    return Quantity(
+        name, math.nan, unit, level=LEVEL, status="unresolved", reason=reason, curve=curve
+    )

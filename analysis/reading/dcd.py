@@ -68,6 +68,7 @@ def open_dcd(path: Path) -> DcdFile:
         raise TrajectoryError(f"{path}: no such file; expected a DCD trajectory segment")
     with path.open("rb") as stream:
         control = stream.read(_CONTROL_BYTES + 8)
+        _read_marker(control[:4], path)
         if len(control) < _CONTROL_BYTES + 8 or struct.unpack("<i4s", control[:8]) != (
             _CONTROL_BYTES,
             b"CORD",
@@ -110,7 +111,7 @@ def read_cells(dcd: DcdFile, start: int, stop: int) -> FloatArray:
     Raises
     ------
     TrajectoryError
-        If a frame is missing or torn; the message names file and frame.
+        If a frame is missing or torn, or its cell has no volume; the message names file and frame.
     """
     if stop > dcd.n_frames:
         torn = f", then {dcd.torn_bytes} bytes of a torn frame" if dcd.torn_bytes else ""
@@ -132,7 +133,17 @@ def read_cells(dcd: DcdFile, start: int, stop: int) -> FloatArray:
                 "has damaged record markers; the file was overwritten or is corrupt, "
                 "repeat the stage that wrote it"
             )
-        cells[low - start : high - start] = _cells_from_records(records["cell"])
+        found = _cells_from_records(records["cell"])
+        edges = np.diagonal(found, axis1=1, axis2=2)
+        whole = np.isfinite(found).all(axis=(1, 2)) & (edges > 0.0).all(axis=1)
+        if not whole.all():
+            frame = low + int(np.flatnonzero(~whole)[0])
+            raise TrajectoryError(
+                f"{dcd.path}: frame {frame} (step {dcd.first_step + frame * dcd.every_steps}) "
+                "has a cell without volume or that is not finite; the run blew up or the file "
+                "is corrupt, repeat the stage that wrote it"
+            )
+        cells[low - start : high - start] = found
     return cells
 
 
@@ -197,15 +208,18 @@ def _markers(n_atoms: int) -> dict[str, int]:
 
 def _cells_from_records(records: FloatArray) -> FloatArray:
     a, cos_gamma, b, cos_beta, cos_alpha, c = np.asarray(records, dtype=np.float64).T
-    sin_gamma = np.sqrt(1.0 - cos_gamma**2)
-    cy = (cos_alpha - cos_beta * cos_gamma) / sin_gamma
+    # Cosines above 1 are damage, which the nan tells the caller.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sin_gamma = np.sqrt(1.0 - cos_gamma**2)
+        cy = (cos_alpha - cos_beta * cos_gamma) / sin_gamma
+        cz = np.sqrt(1.0 - cos_beta**2 - cy**2)
     cells = np.zeros((len(a), 3, 3))
     cells[:, 0, 0] = a
     cells[:, 1, 0] = b * cos_gamma
     cells[:, 1, 1] = b * sin_gamma
     cells[:, 2, 0] = c * cos_beta
     cells[:, 2, 1] = c * cy
-    cells[:, 2, 2] = c * np.sqrt(1.0 - cos_beta**2 - cy**2)
+    cells[:, 2, 2] = c * cz
     return cells
 
 

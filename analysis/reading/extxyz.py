@@ -63,7 +63,9 @@ def read_extxyz(path: Path) -> Iterator[RawFrame]:
                     "write the cell and pbc with every frame"
                 )
             positions = np.array(atoms.positions, dtype=float)
-            times = [float(atoms.info[key]) for key in TIME_KEYS if key in atoms.info][:1]
+            # A date or a list under such a name is no time.
+            found = [atoms.info[key] for key in TIME_KEYS if key in atoms.info]
+            times = [float(value) for value in found if isinstance(value, int | float | np.number)]
             yield RawFrame(
                 fractional=positions @ np.linalg.inv(cell),
                 cell=cell,

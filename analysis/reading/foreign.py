@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def open_foreign(
     species : sequence of str, optional
         Chemical symbols, in place of those in the file: one an atom, in the order of the file
         (of a dump: of the ids), or one a LAMMPS type. A list as long as the atoms are many is
-        read as one an atom.
+        read as one an atom. A list of types may name more types than there are, but then no
+        element twice.
     charges : mapping of str to float, or sequence of N float, optional
         Charges by element or by atom, elementary charges.
     ensemble : str
@@ -89,8 +91,10 @@ def open_foreign(
         does not tell its species.
     """
     path = Path(path)
-    if frame_interval_fs <= 0:
-        raise TimeGridError(f"frame_interval_fs is {frame_interval_fs}; it must be positive")
+    if not 0 < frame_interval_fs < math.inf:
+        raise TimeGridError(
+            f"frame_interval_fs is {frame_interval_fs}; it must be positive and finite"
+        )
     spooled = spool_frames(
         FORMATS[_format_of(path, file_format)](path),
         path,
@@ -151,7 +155,9 @@ def _species(first: RawFrame, given: Sequence[str] | None, path: Path) -> list[s
     names = list(given)
     by_type: list[str] | None = None
     n_types = 0 if first.types is None else int(first.types.max())
-    if first.types is not None and first.types.min() >= 1 and len(names) >= n_types:
+    # A longer list with an element twice is one an atom of which some are missing or too many.
+    of_types = len(names) == n_types or (len(names) > n_types and len(set(names)) == len(names))
+    if first.types is not None and first.types.min() >= 1 and of_types:
         by_type = [names[number - 1] for number in first.types.tolist()]
     if len(names) == n_atoms:
         few = len(set(names)) == n_atoms or n_types == n_atoms

@@ -217,10 +217,16 @@ def read_segments(directory: Path, stream: str = "main") -> tuple[Segment, ...]:
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         found = record.get("schema") if isinstance(record, dict) else type(record).__name__
         raise TrajectoryError(f"{path}: schema {found!r}; this version reads schema {SCHEMA}")
-    streams = {entry["name"]: entry["segments"] for entry in record.get("streams", [])}
-    if stream not in streams:
-        raise TrajectoryError(f"{path}: has no stream {stream!r}, only {sorted(streams)}")
-    return tuple(_segment(entry, n, path) for n, entry in enumerate(streams[stream]))
+    try:
+        streams = {entry["name"]: entry["segments"] for entry in record.get("streams", [])}
+        if stream not in streams:
+            raise TrajectoryError(f"{path}: has no stream {stream!r}, only {sorted(streams)}")
+        return tuple(_segment(entry, n, path) for n, entry in enumerate(streams[stream]))
+    except (KeyError, TypeError) as error:
+        raise TrajectoryError(
+            f"{path}: malformed ({type(error).__name__}: {error}); expected `streams`, each with "
+            "`name` and `segments`; repeat the run"
+        ) from error
 
 
 def _segment(entry: dict[str, Any], number: int, path: Path) -> Segment:
@@ -229,6 +235,18 @@ def _segment(entry: dict[str, Any], number: int, path: Path) -> Segment:
     if missing:
         raise TrajectoryError(f"{path}: segment {number} lacks {', '.join(missing)}")
     segment = Segment(**{name: entry[name] for name in names})
+    if not all(
+        isinstance(step, int)
+        for step in (segment.first_step, segment.last_step, segment.every_steps)
+    ):
+        raise TrajectoryError(
+            f"{path}: segment {number} ({segment.file}) has steps that are not whole numbers"
+        )
+    if not segment.timestep_fs > 0:
+        raise TrajectoryError(
+            f"{path}: segment {number} ({segment.file}) has timestep_fs {segment.timestep_fs}; it "
+            "must be positive"
+        )
     span = segment.last_step - segment.first_step
     if segment.every_steps < 1 or span < 0 or span % segment.every_steps:
         raise TrajectoryError(
@@ -247,7 +265,7 @@ def _select(
     if stage is None and len(stages) > 1:
         raise TrajectoryError(
             f"{directory}: {len(stages)} {purpose} stages ({', '.join(stages)}); choose one "
-            "with `stage`"
+            f"with stage={stages[-1]}"
         )
     chosen = [segment for segment in of_purpose if stage in (None, segment.stage)]
     if not chosen:

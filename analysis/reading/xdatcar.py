@@ -40,11 +40,17 @@ def read_xdatcar(path: Path) -> Iterator[RawFrame]:
     with open_lines(path) as lines:
         symbols = np.empty(0, dtype="U2")
         cell: FloatArray = np.empty((0, 3))
-        while first := lines.next_filled() if lines.line else lines.next():
+        while True:
+            before = lines.line
+            if not (first := lines.next_filled()):
+                return
             start = lines.line
             try:
                 if not first.startswith(_FRAME):
-                    cell, symbols = _read_header(lines, path)
+                    # A blank line before the scale is the comment.
+                    blank = start > before + 1 and _is_number(first)
+                    header = [first, *lines.block(5)] if blank else lines.block(6)
+                    cell, symbols = _read_header(header, lines, path)
                     first = lines.block(1)[0]
                     if not first.startswith(_FRAME):
                         raise DamagedFrameError(
@@ -59,9 +65,17 @@ def read_xdatcar(path: Path) -> Iterator[RawFrame]:
             yield RawFrame(fractional=fractional, cell=cell, symbols=symbols)
 
 
-def _read_header(lines: TextLines, path: Path) -> tuple[FloatArray, np.ndarray]:
+def _is_number(line: str) -> bool:
+    try:
+        float(line)
+    except ValueError:
+        return False
+    return True
+
+
+def _read_header(header: list[str], lines: TextLines, path: Path) -> tuple[FloatArray, np.ndarray]:
     """Read the six lines after the comment: scale, cell, elements, their numbers."""
-    scale_line, *cell_lines, names, counts = lines.block(6)
+    scale_line, *cell_lines, names, counts = header
     try:
         scale = float(scale_line)
         cell = np.array([row.split() for row in cell_lines], dtype=float).reshape(3, 3)
@@ -74,7 +88,7 @@ def _read_header(lines: TextLines, path: Path) -> tuple[FloatArray, np.ndarray]:
     except (ValueError, IndexError) as error:
         raise DamagedFrameError(f"its header before {lines.here()} is wrong: {error}") from error
     volume = abs(np.linalg.det(cell))
-    if volume == 0.0 or scale == 0.0 or not len(symbols):
+    if not (volume > 0.0 and abs(scale) > 0.0 and len(symbols)):
         raise DamagedFrameError(f"its header before {lines.here()} has no volume or no atoms")
     # A negative scale is the volume of the cell.
     return cell * (scale if scale > 0 else (-scale / volume) ** (1 / 3)), symbols

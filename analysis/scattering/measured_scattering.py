@@ -94,6 +94,10 @@ def read_measured(
             f"{path}: {function} {'needs' if function == 'G(r)' else 'takes no'} "
             "q_max_inverse_angstrom, the largest Q that was transformed"
         )
+    if q_max_inverse_angstrom is not None and not 0.0 < q_max_inverse_angstrom < np.inf:
+        raise AnalysisError(
+            f"{path}: q_max_inverse_angstrom is {q_max_inverse_angstrom:g}; it must be positive"
+        )
     rows = _numbers(path)
     if rows.shape[1] not in (2, 3):
         raise AnalysisError(
@@ -105,6 +109,8 @@ def read_measured(
             f"{path}: needs at least 10 rows of finite numbers with x from 0 on and ascending; "
             f"found {len(x)} rows"
         )
+    if (rows[:, 2:] < 0).any():
+        raise AnalysisError(f"{path}: the third column holds negative numbers; it must be errors")
     return Measured(
         path=path,
         function=function,
@@ -120,9 +126,11 @@ def read_measured(
 def _numbers(path: Path) -> FloatArray:
     if not path.is_file():
         raise AnalysisError(f"{path}: no such file")
+    # Headings may be in any encoding; numbers are the same in all.
+    content = path.read_text(encoding="utf-8", errors="replace")
     rows: list[list[float]] = []
     heading = False
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(content.splitlines(), start=1):
         text = line.split("#")[0].strip()
         if not text:
             continue

@@ -77,7 +77,8 @@ def transformed_structure_factors(
     Raises
     ------
     AnalysisError
-        If a pair is missing, or the pairs differ in bins or blocks.
+        If a pair is missing, the pairs differ in bins or blocks, or there are fewer than two wave
+        vectors.
 
     Notes
     -----
@@ -86,6 +87,11 @@ def transformed_structure_factors(
     """
     if window not in get_args(Window):
         raise AnalysisError(f"window {window!r} is unknown; expected 'lorch' or 'none'")
+    if len(q_inverse_angstrom) < 2:
+        raise AnalysisError(
+            f"S(Q) at {len(q_inverse_angstrom)} values of Q has no width of its points; give at "
+            "least two"
+        )
     kinds, numbers = np.unique(trajectory.species, return_counts=True)
     table = {(pair.i, pair.j): pair for pair in pairs}
     r, edges, n_blocks = _common_grid(pairs)

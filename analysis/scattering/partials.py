@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.constants import FloatArray, IntArray
+from analysis.disorder.blocks import error_of_blocks, used_frames
 from analysis.errors import RangeError
-from analysis.pairs.rdf import MAX_FRAMES, N_BLOCKS
+from analysis.pairs.rdf import N_BLOCKS
 from analysis.scattering.density_modes import (
     WaveVectors,
     affordable_vectors,
@@ -103,8 +104,8 @@ def direct_structure_factors(
     Raises
     ------
     RangeError
-        If no wave vector of the cell is below `q_max_inverse_angstrom`, or there are fewer
-        frames than blocks.
+        If no wave vector of the cell is below `q_max_inverse_angstrom`, there are fewer frames
+        than blocks, or the stride is not positive.
 
     Notes
     -----
@@ -112,8 +113,8 @@ def direct_structure_factors(
     factor (Phys. Rev. 156, 685 (1967), doi 10.1103/PhysRev.156.685) in the convention of Faber
     and Ziman (Phil. Mag. 11, 153 (1965), doi 10.1080/14786436508211931).
     """
-    stride = stride or -(-trajectory.n_frames // MAX_FRAMES)
-    n_used = len(range(0, trajectory.n_frames, stride))
+    used = used_frames(trajectory, stride)
+    n_used = len(used)
     n_blocks = n_blocks or min(N_BLOCKS, n_used)
     if n_used < n_blocks:
         raise RangeError(
@@ -133,7 +134,7 @@ def direct_structure_factors(
     max_vectors = max_vectors or affordable_vectors(trajectory.n_atoms)
     ranges: list[WaveVectors] = []
     previous: FloatArray = np.zeros((3, 3))
-    for index, frame in enumerate(trajectory.frames(stride)):
+    for index, frame in enumerate(trajectory.frames(used.step)):
         complete = all(part.fraction == 1.0 for part in ranges)
         if not (complete and np.array_equal(frame.cell, previous)):
             ranges = select_wave_vectors(frame.cell, edges, rng, max_vectors=max_vectors)
@@ -187,15 +188,8 @@ def sampling_variance(direct: StructureFactors) -> FloatArray:
     diagonal = np.maximum(np.einsum("aaq->aq", langreth), 0.0)
     counted = (diagonal[:, None] * diagonal[None] + langreth**2) / (2 * root**2 * direct.n_vectors)
     if len(direct.s_blocks) > 1:
-        counted = np.maximum(counted, block_error(direct.s_blocks) ** 2)
+        counted = np.maximum(counted, error_of_blocks(direct.s_blocks) ** 2)
     return counted
-
-
-def block_error(blocks: FloatArray) -> FloatArray:
-    """Return the standard error of the mean over blocks, first axis; nan for a single block."""
-    if len(blocks) < 2:
-        return np.full(blocks.shape[1:], np.nan)
-    return blocks.std(axis=0, ddof=1) / np.sqrt(len(blocks))
 
 
 def jackknife_error(

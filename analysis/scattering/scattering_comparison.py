@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.constants import FloatArray
+from analysis.disorder.blocks import error_of_blocks
 from analysis.errors import AnalysisError, RangeError
 from analysis.results import Quantity
 from analysis.scattering.measured_scattering import Measured
-from analysis.scattering.partials import block_error, jackknife_error
+from analysis.scattering.partials import jackknife_error
 from analysis.scattering.scattering_peaks import (
     TOP,
     Peak,
@@ -149,7 +150,7 @@ def compare(
         x=x,
         y=y,
         simulated=simulated,
-        simulated_error=block_error(blocks),
+        simulated_error=error_of_blocks(blocks),
         r_chi=float(r_chi(simulated)),
         r_chi_error=float(jackknife_error(r_chi, blocks)),
         scale=float(scale),

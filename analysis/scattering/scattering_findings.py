@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from analysis.constants import FloatArray
+from analysis.disorder.blocks import error_of_blocks
 from analysis.errors import AnalysisError
 from analysis.figures.scattering import (
     comparison_figure,
@@ -26,7 +27,6 @@ from analysis.scattering.partials import (
     DIRECT_Q_MAX_INVERSE_ANGSTROM,
     Q_BIN_INVERSE_ANGSTROM,
     StructureFactors,
-    block_error,
     direct_structure_factors,
     lowest_q,
 )
@@ -47,6 +47,8 @@ from analysis.scattering.total_scattering import (
 from analysis.trajectory import Trajectory
 
 Q_MAX_INVERSE_ANGSTROM = 20.0
+# Of the direct sum, half a second a frame; neighbouring frames scatter alike.
+MAX_DIRECT_FRAMES = 50
 RADIATIONS: tuple[Radiation, ...] = ("neutron", "xray")
 
 
@@ -56,7 +58,7 @@ def scattering_findings(
     *,
     isotopes: Mapping[str, int] | None = None,
     lengths_fm: Mapping[str, float] | None = None,
-    measured: Sequence[Measured] | None = None,
+    measured: Sequence[Measured] = (),
 ) -> Findings:
     """Compute partial and total structure factors and G(r), and compare them with measurements.
 
@@ -68,6 +70,7 @@ def scattering_findings(
     isotopes, lengths_fm : mappings, optional
         See `neutron_lengths`.
     measured : sequence of Measured, optional
+        Of files with names of their own: results are named after them.
 
     Returns
     -------
@@ -99,8 +102,13 @@ def scattering_findings(
         findings.figures["total_scattering"] = total_scattering_figure(
             list(totals.values()), reduced
         )
-    for item in measured or ():
+    for n, item in enumerate(measured):
         try:
+            if any(item.label == other.label for other in measured[:n]):
+                raise AnalysisError(
+                    f"{item.path}: another measurement has the name {item.label!r} too, which "
+                    "results are named after; rename one of the files"
+                )
             total = totals.get(item.radiation)
             if item.function == "G(r)":
                 total = _for_real_space(trajectory, pairs, item, isotopes, lengths_fm)
@@ -122,12 +130,13 @@ def structure_factors(
     What was done, and why, goes into `findings`.
     """
     n_blocks = len(pairs[0].g_blocks) if pairs else None
+    stride = -(-trajectory.n_frames // MAX_DIRECT_FRAMES)
     name, reason, join = "structure_factor_join", "the cell holds no pair of atoms", None
     direct = None
     if pairs and lowest_q(trajectory) < DIRECT_Q_MAX_INVERSE_ANGSTROM:
         r_max = float(pairs[0].edges_angstrom[-1])
         try:
-            direct = direct_structure_factors(trajectory, n_blocks=n_blocks)
+            direct = direct_structure_factors(trajectory, n_blocks=n_blocks, stride=stride)
             same = transformed_structure_factors(
                 trajectory, pairs, direct.q_inverse_angstrom, closed_cell=True
             )
@@ -151,7 +160,10 @@ def structure_factors(
         )
     )
     return direct_structure_factors(
-        trajectory, q_max_inverse_angstrom=Q_MAX_INVERSE_ANGSTROM, n_blocks=n_blocks
+        trajectory,
+        q_max_inverse_angstrom=Q_MAX_INVERSE_ANGSTROM,
+        n_blocks=n_blocks,
+        stride=stride,
     )
 
 
@@ -212,7 +224,7 @@ def _skip(name: str, error: AnalysisError) -> Skipped:
 
 def _partial_curve(factors: StructureFactors) -> Curve:
     columns = {"Q [1/Angstrom]": factors.q_inverse_angstrom}
-    errors = block_error(factors.s_blocks)
+    errors = error_of_blocks(factors.s_blocks)
     for a, one in enumerate(factors.species):
         for b, other in enumerate(factors.species[a:], start=a):
             columns[f"S_{one}-{other} [1]"] = factors.s[a, b]
@@ -227,7 +239,7 @@ def _total_curve(total: TotalStructureFactor) -> Curve:
         {
             "Q [1/Angstrom]": total.q_inverse_angstrom,
             "S [1]": total.s,
-            "standard error of S [1]": block_error(total.s_blocks),
+            "standard error of S [1]": error_of_blocks(total.s_blocks),
         },
     )
 
@@ -238,7 +250,7 @@ def _reduced_curve(radiation: Radiation, reduced: ReducedDistribution) -> Curve:
         {
             "r [Angstrom]": reduced.r_angstrom,
             "G [1/Angstrom^2]": reduced.g,
-            "standard error of G [1/Angstrom^2]": block_error(reduced.g_blocks),
+            "standard error of G [1/Angstrom^2]": error_of_blocks(reduced.g_blocks),
         },
     )
 

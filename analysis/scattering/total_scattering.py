@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -125,6 +125,8 @@ def reduced_distribution(
 
     Raises
     ------
+    AnalysisError
+        If the window is unknown.
     RangeError
         If S(Q) ends below `q_max_inverse_angstrom`.
 
@@ -135,6 +137,8 @@ def reduced_distribution(
     though it ripples where g(r) is cut, comes back as the G(r) of that range; a direct sum of
     all wave vectors gives the periodic G(r) of the cell, but thinned ones carry noise.
     """
+    if window not in get_args(Window):
+        raise AnalysisError(f"window {window!r} is unknown; expected 'lorch' or 'none'")
     q = total.q_inverse_angstrom
     # Points lie inside their bins, so the last may be almost a bin below Q_max.
     if q_max_inverse_angstrom > q[-1] + (q[-1] - q[-2]):

@@ -87,6 +87,9 @@ class AnalyseRecipe(Recipe):
     measured : list of MeasuredScattering
     references : References, optional
         What F(z) and the order of atoms are measured against: 0 crystal, 1 glass.
+    stage : str, optional
+        Production stage of the runs, those of `references` among them; needed where one has
+        several.
     foreign : ForeignTrajectory, optional
         Needed for trajectory files that are no run directories.
     """
@@ -97,4 +100,5 @@ class AnalyseRecipe(Recipe):
     axis: Literal["a", "b", "c"] | None = None
     measured: tuple[MeasuredScattering, ...] = ()
     references: References | None = None
+    stage: str | None = None
     foreign: ForeignTrajectory | None = None

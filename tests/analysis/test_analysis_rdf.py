@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -75,13 +76,35 @@ def test_fcc_shells_hold_12_6_and_24_neighbours_at_their_distances():
 
 
 def test_first_shell_of_vibrating_fcc_is_found_with_12_neighbours(rng):
-    (pair,) = pair_distributions(fcc(rng, 0.1, 20))
+    (pair,) = pair_distributions(fcc(rng, 0.15, 20))
     shell = {q.name: q for q in first_shell(pair)}
     assert shell["rdf_first_peak_Al-Al"].value == pytest.approx(4 / math.sqrt(2), abs=0.04)
     assert 3.2 < shell["rdf_first_minimum_Al-Al"].value < 3.7
     number = shell["coordination_number_Al-Al"]
     assert number.value == pytest.approx(12.0, abs=0.1)
     assert number.low <= number.value <= number.high
+
+
+def test_equal_numbers_in_every_block_are_no_error_of_zero(rng):
+    (pair,) = pair_distributions(fcc(rng, 0.02, 10))
+    shell = {q.name: q for q in first_shell(pair)}
+    number = shell["coordination_number_Al-Al"]
+    assert number.value == pytest.approx(12, rel=1e-12)
+    assert math.isnan(number.low)
+    assert math.isnan(number.high)
+    assert "no error estimate from equal blocks" in number.reason
+    peak = shell["rdf_first_peak_Al-Al"]
+    assert peak.high - peak.low >= 0.02 - 1e-12
+
+
+def test_a_minimum_that_some_blocks_lack_says_so(rng):
+    (pair,) = pair_distributions(fcc(rng, 0.1, 20))
+    g_blocks = pair.g_blocks.copy()
+    g_blocks[3] = 1.0
+    shell = {q.name: q for q in first_shell(dataclasses.replace(pair, g_blocks=g_blocks))}
+    minimum = shell["rdf_first_minimum_Al-Al"]
+    assert math.isnan(minimum.low)
+    assert minimum.reason.endswith("no error estimate from 4 of 5 blocks alone")
 
 
 def test_gas_has_no_first_shell(rng):
@@ -126,6 +149,12 @@ def test_r_max_beyond_half_the_perpendicular_width_is_refused_naming_the_limit()
     assert largest_r_max(trajectory) == pytest.approx(4.0)
     with pytest.raises(RangeError, match=r"at most 4\.0000 Angstrom"):
         pair_distributions(trajectory, r_max_angstrom=4.5)
+
+
+@pytest.mark.parametrize("wrong", [{"stride": -1}, {"bin_angstrom": 0}, {"r_max_angstrom": np.nan}])
+def test_impossible_requests_are_refused(rng, wrong):
+    with pytest.raises(RangeError, match=r"at least 1|holds no bin"):
+        pair_distributions(fcc(rng, 0.1, 5), **wrong)
 
 
 def test_smallest_frame_limits_r_max():

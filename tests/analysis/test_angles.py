@@ -7,11 +7,14 @@ import math
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
 from toy_trajectories import make_trajectory
 
 from analysis.errors import RangeError
 from analysis.groups import Groups
 from analysis.pairs.angles import angle_distributions, angle_findings, angle_quantities
+from analysis.pairs.rdf import pair_distributions
+from analysis.pairs.shells import first_shell
 
 TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / math.sqrt(3)
 SQUARE = np.array([[1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0]], dtype=float)
@@ -117,6 +120,17 @@ def test_without_two_neighbours_there_is_no_angle_and_the_reason_is_given():
 def test_impossible_requests_are_refused(cutoff, width, message):
     with pytest.raises(RangeError, match=message):
         angle_distributions(molecule(TETRAHEDRON), "P", "S", cutoff, bin_degrees=width)
+
+
+def test_a_single_species_has_angles_between_like_atoms(rng):
+    atoms = bulk("Si", "diamond", a=5.43, cubic=True).repeat(2)
+    positions = atoms.positions + rng.normal(0, 0.05, (5, len(atoms), 3))
+    trajectory = make_trajectory(positions, species="Si", cell=np.array(atoms.cell))
+    findings = angle_findings(trajectory, first_shell(*pair_distributions(trajectory)))
+    assert [curve.name for curve in findings.curves] == ["angles_Si-Si-Si"]
+    mean = findings.quantities[0]
+    assert mean.value == pytest.approx(109.4, abs=0.1)
+    assert "6.00 angles a centre" in mean.reason
 
 
 def test_species_without_a_first_shell_are_named_as_left_out():

@@ -282,6 +282,8 @@ def test_a_sandwich_has_the_planted_share_within_its_interfaces(rng):
         result.atoms[0] * result.share.value[0]
     )
     assert divided.share_of_frame.shape == (5, 2)
+    integral = divided.density.value @ np.diff(divided.edges)
+    assert integral == pytest.approx([1.0, 1.0])
 
 
 def test_findings_record_the_references_and_what_was_left_out(rng):

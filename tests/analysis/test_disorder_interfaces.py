@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from toy_trajectories import make_trajectory
 
 from analysis.disorder.disorder_profile import disorder_profile
-from analysis.disorder.findings import disorder_findings
-from analysis.disorder.interfaces import disorder_interfaces, fit_steps, interface_quantities
+from analysis.disorder.findings import disorder_findings, interface_quantities
+from analysis.disorder.interfaces import disorder_interfaces, fit_steps
 from analysis.disorder.measure import DisorderSettings
 from analysis.disorder.step_model import StepModel
 from analysis.errors import RangeError
+from analysis.observables import Request, Sample, disorder
 from mlip.structures.crystals import conventional_cell, find_crystal
 
 HEIGHT = 120.0
@@ -100,6 +103,25 @@ def test_a_sharp_step_has_a_position_but_only_a_bound_for_its_width():
     assert share.low < (83 - 31) / HEIGHT < share.high
 
 
+def test_a_step_as_wide_as_the_cell_allows_has_no_upper_limit(rng):
+    z, values = tanh_profile([30.0, 90.0], [40.0, 40.0])
+    drawn = values + rng.normal(0.0, 0.1, len(z))
+    found = fit_steps("c", z, drawn, np.full(len(z), 0.1), HEIGHT)
+    assert (found.width_limits_angstrom[:, 0] < 40.0).all()
+    assert np.isinf(found.width_limits_angstrom[:, 1]).all()
+
+
+def test_a_position_that_the_fit_does_not_know_is_unresolved():
+    z, values = tanh_profile([31.0, 83.0], [4.0, 7.0])
+    found = fit_steps("c", z, values, np.full(len(z), 0.1), HEIGHT)
+    lost = dataclasses.replace(found, z_errors_angstrom=np.array([0.5, 2e4]))
+    by_name = {q.name: q for q in interface_quantities(lost)}
+    assert by_name["interface_position_c_1"].status == "ok"
+    for name, most in (("interface_position_c_2", HEIGHT), ("glass_share_c", 1.0)):
+        assert by_name[name].status == "unresolved"
+        assert (by_name[name].low, by_name[name].high) == (0.0, most)
+
+
 def test_noise_alone_is_no_interface(rng):
     z = (np.arange(16) + 0.5) * HEIGHT / 16
     for _ in range(200):
@@ -178,10 +200,31 @@ def test_findings_of_a_sandwich_and_of_a_bulk_cell(rng):
     assert interfaces is None
     reasons = {skipped.name: skipped.reason for skipped in found.skipped}
     assert "bulk cell along b; F is 0.0" in reasons["interfaces_b"]
-    assert "of that of a random gas" in reasons["interfaces_b"]
+    values = {quantity.name: quantity.value for quantity in found.quantities}
+    share = 100 * values["disorder_mean_b"] / values["disorder_random_level_b"]
+    assert f"{share:.0f} % of that of a random gas" in reasons["interfaces_b"]
     assert "charges" in reasons["charge_density_b"]
     with pytest.raises(RangeError, match="no interface along b"):
         disorder_findings(trajectory, "b", n_planes=2)
+
+
+def test_a_cell_of_too_few_slabs_is_not_called_bulk(rng):
+    found, interfaces = disorder_findings(
+        sandwich(rng, (30.6, 73.0), 1), "b", DisorderSettings(slab_angstrom=33.0)
+    )
+    assert interfaces is None
+    reasons = {skipped.name: skipped.reason for skipped in found.skipped}
+    assert reasons["interfaces_b"] == "3 slabs along b; at least 4 show an interface"
+
+
+def test_a_layer_too_thin_for_regions_leaves_the_other_observables(rng):
+    # One slab of gas: the interface regions on both sides of it would meet.
+    sample = Sample(sandwich(rng, (26.0, 33.0), 2), Request(mobile="Li", axis="b"))
+    found = disorder(sample)
+    assert any(q.name == "interface_position_b_1" for q in found.quantities)
+    reasons = {skipped.name: skipped.reason for skipped in found.skipped}
+    assert "its interface regions take" in reasons["regions"]
+    assert sample.regions is None
 
 
 def test_a_cell_too_small_for_f_still_has_its_density_profiles(rng):

@@ -190,6 +190,21 @@ def test_f_is_invariant_to_description(rng):
     np.testing.assert_allclose(found.values, expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("axis", ["a", "b", "c"])
+def test_winding_and_drift_change_nothing_in_a_tilted_cell(rng, axis):
+    # Images along a tilted axis are displaced in the plane of the slabs too.
+    cell = 1.5 * TRICLINIC
+    positions = rng.random((40, 3)) @ cell
+    expected = profile_of(positions, cell, "Li", axis).values
+    assert expected.max() > 1.2 * expected.min()
+    wound = positions + rng.integers(-3, 4, (40, 3)) @ cell
+    drift = np.array([1.3, -2.9, 17.3])
+    trajectory = make_trajectory(np.stack([wound, wound + drift]), cell=cell)
+    found = disorder_profile(trajectory, axis, DisorderSettings(slab_angstrom=4.1))
+    np.testing.assert_allclose(found.values, expected, rtol=1e-8)
+    np.testing.assert_allclose(found.standard_errors, 0.0, atol=1e-9)
+
+
 def test_slabs_move_with_a_shift_by_whole_slabs(rng):
     atoms = sample(rng)
     symbols = atoms.get_chemical_symbols()

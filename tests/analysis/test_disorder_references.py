@@ -29,7 +29,7 @@ def test_baseline_of_equal_pixels():
 
 
 @pytest.mark.parametrize("form", ["power", "amplitude"])
-@pytest.mark.parametrize("sigma", [0.0, 0.5])
+@pytest.mark.parametrize("sigma", [0.0, 0.5, 2.0])
 def test_level_and_noise_of_independent_exponential_pixels(rng, form, sigma):
     means = np.exp(-np.linspace(0, 9, 400) * sigma**2)
     drawn = rng.exponential(1.0, (20_000, 400)) * means
@@ -43,7 +43,11 @@ def test_level_and_noise_of_independent_exponential_pixels(rng, form, sigma):
 
 def test_two_equal_pixels_have_the_level_known_in_closed_form():
     # min/max of two exponentials is u with density 2/(1 + u)^2: mean of (1 + u)/2 is ln 2.
-    assert random_level(np.ones(2), "power").mean == pytest.approx(np.log(2.0), rel=1e-3)
+    level = random_level(np.ones(2), "power")
+    assert level.mean == pytest.approx(np.log(2.0), rel=1e-3)
+    # The same density gives the mean square of (1 + u)/2 as 1/2.
+    noise = np.sqrt(0.5 - np.log(2.0) ** 2) / np.log(2.0)
+    assert level.relative_noise == pytest.approx(noise, rel=3e-3)
 
 
 def trajectory(rng, kind, repeats=(3, 6, 5), frames=2):
@@ -74,6 +78,22 @@ def test_mapped_f_is_0_for_crystal_and_1_for_gas(rng):
     assert mapped.values.max() > 1
 
 
+def test_error_of_mapped_f_is_that_of_the_slab_and_both_references(rng):
+    def planted(values, errors):
+        plain = disorder_profile(trajectory(rng, "gas", frames=1), "b", SETTINGS)
+        return dataclasses.replace(plain, values=np.array(values), standard_errors=np.array(errors))
+
+    # The error of a reference is that of the mean of its slabs.
+    crystal, glass = planted([0.008, 0.012], [0.0, 0.0]), planted([0.07, 0.11], [0.0, 0.0])
+    sample = planted([0.01, 0.05, 0.09], [0.003, 0.004, 0.005])
+    mapped = map_to_references(sample, crystal, glass)
+    assert (mapped.crystal_error, mapped.glass_error) == pytest.approx((0.002, 0.02))
+    # Partial derivatives of (F - Fc)/(Fg - Fc) by hand, at 0, half way and 1.
+    expected = np.sqrt([0.003**2 + 0.002**2, 0.004**2 + 0.001**2 + 0.01**2, 0.005**2 + 0.02**2])
+    np.testing.assert_allclose(mapped.values, [0.0, 0.5, 1.0], atol=1e-12)
+    np.testing.assert_allclose(mapped.standard_errors, expected / 0.08, rtol=1e-12)
+
+
 def test_references_that_do_not_fit_are_refused(rng):
     crystal = disorder_profile(trajectory(rng, "crystal"), "b", SETTINGS)
     gas = disorder_profile(trajectory(rng, "gas"), "b", SETTINGS)
@@ -90,6 +110,10 @@ def test_references_that_do_not_fit_are_refused(rng):
         other = disorder_profile(trajectory(rng, "crystal"), "b", settings)
         with pytest.raises(RangeError, match=words):
             map_to_references(gas, other, gas)
+    framework = np.flatnonzero(trajectory(rng, "crystal").species != "Li")
+    bare = disorder_profile(trajectory(rng, "crystal"), "b", SETTINGS, ids=framework)
+    with pytest.raises(RangeError, match=r"density of the atoms .* 0\.03.* instead of 0\.04"):
+        map_to_references(gas, bare, gas)
     hot = dataclasses.replace(crystal, temperature_kelvin=900.0)
     with pytest.raises(RangeError, match="temperature 900 instead of 300 K"):
         map_to_references(gas, hot, gas)

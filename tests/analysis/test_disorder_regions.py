@@ -135,6 +135,8 @@ def test_planes_come_from_fitted_interfaces():
     np.testing.assert_allclose(planes.half_widths_angstrom, [1.0986 * 6.0, 2.5], rtol=0.1)
     assert planes.glass_above.tolist() == [True, False]
     np.testing.assert_array_equal(planes_of(interfaces, 4.0).half_widths_angstrom, 4.0)
+    with pytest.raises(RangeError, match="interface regions take 60"):
+        planes_of(interfaces, 30.0)
     none = fit_steps("c", z, np.ones(20), np.full(20, 0.1), 100.0)
     with pytest.raises(AnalysisError, match="no regions along c"):
         planes_of(none)

@@ -72,6 +72,14 @@ def test_tables_of_two_or_three_columns_are_read(tmp_path, text):
     assert np.isfinite(found.error).all() == (text.count("0.1") > 0)
 
 
+def test_headings_may_be_in_any_encoding(tmp_path):
+    rows = "".join(f"{n} {n}\n" for n in range(12))
+    (tmp_path / "a.dat").write_bytes("# Q (Å⁻¹)\n".encode() + rows.encode())
+    (tmp_path / "b.dat").write_bytes("Q(\xc5^-1) S\n".encode("latin-1") + rows.encode())
+    for name in ("a.dat", "b.dat"):
+        assert len(read_measured(tmp_path / name, function="S(Q)", radiation="xray").x) == 12
+
+
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
@@ -83,6 +91,8 @@ def test_tables_of_two_or_three_columns_are_read(tmp_path, text):
         ("1 2\n", {"function": "I(Q)"}, "function is 'I\\(Q\\)'"),
         ("1 2\n", {"function": "G(r)"}, "needs q_max_inverse_angstrom"),
         ("1 2\n", {"q_max_inverse_angstrom": 20.0}, "takes no q_max"),
+        ("1 2\n", {"function": "G(r)", "q_max_inverse_angstrom": 0.0}, "must be positive"),
+        ("".join(f"{n} 1 -0.1\n" for n in range(12)), {}, "negative numbers"),
         ("1 2\n", {"radiation": "electron"}, "radiation is 'electron'"),
     ],
 )
@@ -135,6 +145,21 @@ def test_displaced_peaks_are_found_with_an_error_that_covers():
     first = next(q for q in lost if q.name == "peak_1_difference_planted")
     assert first.status == "unresolved"
     assert "no simulated peak" in first.reason
+
+
+def test_error_of_a_measured_peak_is_the_scatter_of_its_position(rng):
+    total = planted(width=0.6, shell=0.0)
+    plain = as_measured(total, "S(Q)")
+    noise = 0.05
+    found = []
+    for _ in range(60):
+        y = plain.y + rng.normal(0.0, noise, len(plain.y))
+        noisy = dataclasses.replace(plain, y=y, error=np.full(len(y), noise))
+        (pair, *_) = compare(noisy, total, r_max_angstrom=10.0).peaks
+        found.append((pair.measured, pair.measured_error))
+    positions, errors = np.transpose(found)
+    # The prediction takes the peak for a parabola.
+    assert 0.6 < errors.mean() / positions.std(ddof=1) < 1.6
 
 
 def test_comparison_of_different_radiation_or_without_overlap_is_refused():
@@ -210,8 +235,9 @@ def test_findings_of_a_small_fluid_name_everything_and_draw(rng, tmp_path):
     pairs = pair_distributions(trajectory)
     total = planted()
     real = dataclasses.replace(as_measured(total, "G(r)"), path=Path("real space.dat"))
+    other = dataclasses.replace(real, path=Path("elsewhere/real space.gr"))
     found = scattering_findings(
-        trajectory, pairs, isotopes={"Li": 7}, measured=[as_measured(total, "S(Q)"), real]
+        trajectory, pairs, isotopes={"Li": 7}, measured=[as_measured(total, "S(Q)"), real, other]
     )
     names = {q.name for q in found.quantities}
     assert {"structure_factor_join", "r_chi_planted", "r_chi_real_space"} <= names
@@ -228,7 +254,9 @@ def test_findings_of_a_small_fluid_name_everything_and_draw(rng, tmp_path):
         "reduced_distribution_xray",
         "comparison_real_space",
     }
-    assert not found.skipped
+    assert len({c.name for c in found.curves}) == len(found.curves)
+    (left_out,) = found.skipped
+    assert "elsewhere/real space.gr: another measurement has the name" in left_out.reason
     assert all(image.startswith(b"\x89PNG") for image in found.figures.values())
     assert len(found.figures) == 4
 

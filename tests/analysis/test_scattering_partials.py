@@ -111,6 +111,19 @@ def test_ideal_gas_gives_1_in_every_partial(rng):
     assert np.sqrt((deviation**2).mean()) < 1.3
 
 
+def test_scatter_from_the_number_of_wave_vectors_is_as_predicted(rng):
+    positions = rng.random((20, 60, 3)) @ TRICLINIC
+    trajectory = make_trajectory(positions, species=["Li"] * 20 + ["S"] * 40, cell=TRICLINIC)
+    # A single block: the prediction alone.
+    found = direct_structure_factors(trajectory, n_blocks=1, q_bin_inverse_angstrom=0.02)
+    squares = (found.s - 1.0) ** 2 / sampling_variance(found)
+    squares = squares[..., found.q_inverse_angstrom > lowest_q(trajectory)]
+    # The mean of n squares of unit variance scatters by sqrt(2/n).
+    for a, b in ((0, 0), (0, 1), (1, 1)):
+        error = np.sqrt(2.0 / squares.shape[-1])
+        assert squares[a, b].mean() == pytest.approx(1.0, abs=4 * error)
+
+
 def test_ideal_gas_in_changing_boxes_gives_1(rng):
     cells = np.eye(3) * np.where(np.arange(400) % 2, 24.0, 20.0)[:, None, None] / 2
     positions = rng.random((400, 40, 3)) @ cells
@@ -250,17 +263,33 @@ def test_a_single_atom_of_a_species_gives_exactly_1(rng):
 def test_transform_of_a_gaussian_shell_is_analytic(fluid):
     trajectory, pairs = fluid
     pair = next(p for p in pairs if p.label == "Li-S")
-    a, width, height = 3.0, 0.15, 2.0
+    a, width, height = 3.0, 0.06, 2.0
     fine = np.linspace(pair.edges_angstrom[:-1], pair.edges_angstrom[1:], 21)
     shell = height * fine * np.exp(-((fine - a) ** 2) / (2 * width**2))  # r^2 (g - 1)
     # What a histogram would count: the mean over the volume of each bin.
     g = 1.0 + np.trapezoid(shell, fine, axis=0) / np.trapezoid(fine**2, fine, axis=0)
     planted = [dataclasses.replace(p, g=g, g_blocks=np.array([g])) for p in pairs]
-    q = np.arange(0.5, 20.0, 0.5)
+    q = np.arange(0.5, 40.0, 0.5)
     found = transformed_structure_factors(trajectory, planted, q).s[0, 1]
     scale = 4 * np.pi * mean_density(trajectory) * height * width * np.sqrt(2 * np.pi)
-    expected = 1.0 + scale * np.sin(q * a) / q * np.exp(-((q * width) ** 2) / 2)
-    assert np.abs(found - expected).max() < 1e-4 * np.abs(expected - 1.0).max()
+    envelope = scale / q * np.exp(-((q * width) ** 2) / 2)
+    expected = 1.0 + envelope * np.sin(q * a)
+    # Without the transform of a bin 3 % would be missing at 40 1/Angstrom.
+    assert (np.abs(found - expected) < 1e-3 * envelope).all()
+
+
+def test_lorchs_window_weakens_each_shell_by_its_factor(fluid):
+    trajectory, pairs = fluid
+    g = np.ones(len(pairs[0].g))
+    shell = 300
+    g[shell] = 5.0
+    planted = [dataclasses.replace(p, g=g, g_blocks=np.array([g])) for p in pairs]
+    q = np.arange(0.5, 20.0, 0.5)
+    plain = transformed_structure_factors(trajectory, planted, q).s - 1.0
+    windowed = transformed_structure_factors(trajectory, planted, q, window="lorch")
+    at = np.pi * pairs[0].r_angstrom[shell] / pairs[0].edges_angstrom[-1]
+    np.testing.assert_allclose(windowed.s - 1.0, plain * np.sin(at) / at, rtol=1e-10)
+    assert "Lorch" in windowed.route
 
 
 def test_the_closed_cell_lowers_like_pairs_by_one_atom(fluid):
@@ -278,7 +307,12 @@ def test_impossible_requests_are_refused(fluid):
         direct_structure_factors(trajectory, q_max_inverse_angstrom=0.3)
     with pytest.raises(RangeError, match="2 frames cannot be cut into 5"):
         direct_structure_factors(trajectory, stride=5, n_blocks=5)
+    for stride in (0, -1):
+        with pytest.raises(RangeError, match=f"stride {stride}"):
+            direct_structure_factors(trajectory, stride=stride)
     q = np.arange(1.0, 3.0)
+    with pytest.raises(AnalysisError, match="at 1 values of Q"):
+        transformed_structure_factors(trajectory, pairs, q[:1])
     with pytest.raises(AnalysisError, match="no pair distribution of Li-S"):
         transformed_structure_factors(trajectory, [pairs[0], pairs[2]], q)
     with pytest.raises(AnalysisError, match="'hann' is unknown"):

@@ -214,6 +214,19 @@ def test_g_of_r_of_a_gaussian_shell_is_analytic(window):
     assert np.abs(found - expected).max() < (1e-10 if window == "none" else 1e-6)
 
 
+def test_a_bin_across_q_max_counts_as_far_as_it_lies_below(salt):
+    trajectory, pairs = salt
+    factors = transformed_structure_factors(trajectory, pairs, CENTRES)
+    total = total_structure_factor(factors, neutron_lengths(("Li", "S")), "neutron")
+    r = np.arange(1.0, 6.0, 0.1)
+    below, within, above = (
+        reduced_distribution(total, r, q_max_inverse_angstrom=q_max).g
+        for q_max in (12.0, 12.02, 12.05)
+    )
+    assert np.abs(above - below).max() > 1e-4
+    np.testing.assert_allclose(within, 0.6 * below + 0.4 * above, atol=1e-10)
+
+
 def test_g_of_r_beyond_the_computed_range_and_without_pairs_is_refused(salt):
     trajectory, pairs = salt
     factors = transformed_structure_factors(trajectory, pairs, CENTRES)
@@ -221,5 +234,9 @@ def test_g_of_r_beyond_the_computed_range_and_without_pairs_is_refused(salt):
     total = total_structure_factor(factors, lengths, "neutron")
     with pytest.raises(RangeError, match="Q_max 25 is beyond"):
         reduced_distribution(total, np.arange(1.0, 3.0), q_max_inverse_angstrom=25.0)
+    with pytest.raises(AnalysisError, match="'Lorch' is unknown"):
+        reduced_distribution(
+            total, np.arange(1.0, 3.0), q_max_inverse_angstrom=15.0, window="Lorch"
+        )
     with pytest.raises(AnalysisError, match="no pair distribution of Li-S"):
         weighted_distribution(factors, [pairs[0], pairs[2]], lengths)

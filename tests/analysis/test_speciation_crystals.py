@@ -11,7 +11,9 @@ from ase.io import read
 from toy_trajectories import make_trajectory
 
 from analysis.anions.anion_rules import anion_rules
+from analysis.anions.bonds import find_bonds
 from analysis.anions.speciation import block_shares, speciation
+from analysis.anions.units import bonding_atoms
 from analysis.reading.foreign import open_foreign
 
 REPOSITORY = Path(__file__).parents[2]
@@ -59,6 +61,16 @@ def pairs_of(result) -> dict[str, int]:
     return dict(zip(labels, result.bonds[0].tolist(), strict=True))
 
 
+def bond_lengths(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths of the P-S and of the P-P bonds of a crystal."""
+    atoms = read(data(f"crystals_lps/{name}.cif"))
+    inside, kinds = bonding_atoms(atoms.get_chemical_symbols(), RULES)
+    cutoffs = RULES.pair_matrix(RULES.cutoffs_angstrom, 0.0)
+    bonds = find_bonds(kinds, atoms.positions[inside], atoms.cell.array, cutoffs)
+    phosphorus = (kinds[bonds.i] == 0).astype(int) + (kinds[bonds.j] == 0)
+    return bonds.length_angstrom[phosphorus == 1], bonds.length_angstrom[phosphorus == 2]
+
+
 # Units; S that is free, terminal, bridging; P-P bonds. From the ground truths of the project.
 CIFS = {
     "beta-Li3PS4_lips20-frame0": ({"PS4": 4}, [0, 16, 0], 0),
@@ -83,6 +95,23 @@ def test_crystals_hold_the_anions_of_the_ground_truths(name):
     assert result.charge_e[0] == pytest.approx(0, abs=1e-12)
     for shifted in result.shifted:
         assert (shifted.units[0, 0] == result.tally.units[0, 0]).all()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["beta-Li3PS4_lips20-frame0", "gamma-Li3PS4_lips20-frame0", "Li3PS4_Pnma_ordered_32atoms"],
+)
+def test_bonds_of_lone_tetrahedra_are_1_98_to_2_10_angstrom(name):
+    lengths, pp = bond_lengths(name)
+    assert len(lengths) in (8, 16)
+    assert not len(pp)
+    assert 1.98 <= lengths.min() <= lengths.max() <= 2.10
+
+
+def test_the_phosphorus_bond_of_hypodiphosphate_is_2_175_angstrom():
+    ps, pp = bond_lengths("Li4P2S6_lips20-frame0")
+    assert len(ps) == 6, "each of two P has three S"
+    assert pp == pytest.approx([2.175], abs=5e-4)
 
 
 def test_lithium_sulfide_holds_free_sulphur_alone():

@@ -14,7 +14,7 @@ from ase import Atoms
 from ase.io import write
 from toy_trajectories import XU, brownian, write_dump, write_run, write_xdatcar
 
-from analysis.errors import TrajectoryError
+from analysis.errors import TimeGridError, TrajectoryError
 from analysis.reading.dcd import open_dcd
 from analysis.reading.foreign import open_foreign
 from analysis.reading.runs import open_run
@@ -131,6 +131,28 @@ def test_a_corrupt_line_is_named_and_frames_before_it_are_usable(tmp_path, posit
     np.testing.assert_array_equal(kept_frames(opened(path, until_damage=True)), whole[:5])
 
 
+def test_a_blank_comment_is_no_damage_of_an_xdatcar_with_a_cell_a_frame(tmp_path, positions):
+    cells = CELL * (1 + 0.01 * np.arange(N_FRAMES))[:, None, None]
+    path = write_xdatcar(tmp_path / "XDATCAR", positions, cells, SPECIES)
+    whole = kept_frames(opened(path))
+    path.write_text(path.read_text().replace("toy\n", " \n"))
+    trajectory = opened(path)
+    np.testing.assert_array_equal(trajectory.cells, cells)
+    np.testing.assert_array_equal(kept_frames(trajectory), whole)
+
+
+@pytest.mark.parametrize("value", ["2024-03-01", np.array([1.0, 2.0])], ids=["date", "list"])
+def test_what_is_no_number_is_no_time_of_an_extxyz(tmp_path, positions, value):
+    frames = [Atoms(SPECIES, positions=p, cell=CELL, pbc=True) for p in positions]
+    for index, frame in enumerate(frames):
+        frame.info |= {"time": value, "step": index if index < 5 else index + 1}
+    write(tmp_path / "md.extxyz", frames[:5], format="extxyz")
+    assert opened(tmp_path / "md.extxyz").n_frames == 5
+    write(tmp_path / "md.extxyz", frames, format="extxyz")
+    with pytest.raises(TimeGridError, match="frame 5 follows after 2"):
+        opened(tmp_path / "md.extxyz")
+
+
 def test_a_file_damaged_in_its_first_frame_is_refused_either_way(tmp_path, positions):
     path = write_dump(tmp_path / "md.dump", positions, CELL, XU, types=SPECIES)
     path.write_bytes(path.read_bytes()[:200])
@@ -172,6 +194,41 @@ def test_a_run_is_opened_before_its_damage(tmp_path, positions):
     first.write_bytes(intact[: layout.header_bytes + 30])
     with pytest.raises(TrajectoryError, match=r"frame 0 \(step 0\)"):
         open_run(tmp_path, until_damage=True)
+
+
+@pytest.mark.parametrize(("field", "value"), [(0, np.nan), (0, 0.0), (1, 5.0)])
+def test_a_frame_of_a_run_without_a_cell_is_damaged(tmp_path, positions, field, value):
+    write_run(tmp_path, positions, SPECIES, CELL, segments=[(0, 8, 9, "production")])
+    file = tmp_path / "stages/02_produce/segment.0.dcd"
+    layout, intact = open_dcd(file), file.read_bytes()
+    start = layout.header_bytes + 3 * layout.frame_dtype.itemsize + 4 + 8 * field
+    file.write_bytes(intact[:start] + np.array([value], "<f8").tobytes() + intact[start + 8 :])
+    with pytest.raises(TrajectoryError, match=r"frame 3 \(step 150\) has a cell without volume"):
+        open_run(tmp_path)
+    assert open_run(tmp_path, until_damage=True).n_frames == 3
+    file.write_bytes(b"")
+    with pytest.raises(TrajectoryError, match="ends inside its header; no frame was written"):
+        open_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda stream: stream.pop("name"), "malformed"),
+        (lambda stream: stream.pop("segments"), "malformed"),
+        (lambda stream: stream.update(segments=[1]), "malformed"),
+        (lambda stream: stream["segments"][0].update(first_step="0"), "not whole numbers"),
+        (lambda stream: stream["segments"][0].update(every_steps=50.0), "not whole numbers"),
+        (lambda stream: stream["segments"][0].update(timestep_fs=0), "must be positive"),
+    ],
+)
+def test_a_malformed_record_of_a_run_is_refused(tmp_path, positions, change, said):
+    write_run(tmp_path, positions, SPECIES, CELL, segments=[(0, 8, 9, "production")])
+    record = json.loads((tmp_path / "trajectory.json").read_text())
+    change(record["streams"][0])
+    (tmp_path / "trajectory.json").write_text(json.dumps(record))
+    with pytest.raises(TrajectoryError, match=rf"trajectory\.json: .*{said}"):
+        open_run(tmp_path)
 
 
 def test_origin_of_atoms_comes_from_the_structure_of_a_run(tmp_path, positions):

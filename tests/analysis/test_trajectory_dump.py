@@ -96,6 +96,12 @@ def test_species_come_from_elements_types_or_atoms(tmp_path, positions):
         open_dump(by_type, species=None)
     with pytest.raises(TrajectoryError, match="12 atoms of 2 types but `species` names 1"):
         open_dump(by_type, species=["Li"])
+    # Per atom, but one missing or too many: not a list of types.
+    for names in (["Li"] * 7 + ["S"] * 4, ["Li"] * 8 + ["S"] * 5):
+        with pytest.raises(TrajectoryError, match=f"2 types but `species` names {len(names)}"):
+            open_dump(by_type, species=names)
+    with pytest.raises(TrajectoryError, match="X are no chemical elements"):
+        open_dump(by_type, species=["Li", "X"])
     with pytest.raises(TrajectoryError, match="no charge for S"):
         open_dump(by_type, charges={"Li": 1.0})
     with pytest.raises(TrajectoryError, match="12 atoms but `charges` has 2"):

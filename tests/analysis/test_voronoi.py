@@ -199,6 +199,8 @@ def test_impossible_requests_are_refused(rng):
         voronoi_volumes(trajectory, radii_angstrom={"Ar": 1.9})
     with pytest.raises(RangeError, match="must be finite"):
         voronoi_volumes(trajectory, radii_angstrom={"Xe": -1.0})
+    with pytest.raises(RangeError, match="stride 0"):
+        voronoi_volumes(trajectory, stride=0)
     with pytest.raises(AnalysisError, match="expected one of plain, radical"):
         voronoi_volumes(trajectory, tessellation="weighted")
 
