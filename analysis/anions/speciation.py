@@ -30,10 +30,11 @@ from analysis.anions.unit_tally import (
     unit_places,
 )
 from analysis.anions.units import Anions, assemble_anions, bonding_atoms
+from analysis.blocks import MAX_FRAMES, N_BLOCKS
 from analysis.constants import FloatArray, IntArray
 from analysis.errors import AnalysisError, RangeError
 from analysis.groups import Groups
-from analysis.pairs.rdf import MAX_FRAMES, N_BLOCKS, PairDistribution
+from analysis.pairs.rdf import PairDistribution
 from analysis.trajectory import Trajectory
 
 # What the cutoffs are changed by to see how much depends on them.

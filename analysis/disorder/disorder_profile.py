@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from analysis.blocks import block_mean, half_interval, used_frames
 from analysis.constants import FloatArray, IntArray
 from analysis.disorder.axis import (
     Axis,
@@ -14,7 +15,6 @@ from analysis.disorder.axis import (
     divisions,
     mean_height_angstrom,
 )
-from analysis.disorder.blocks import block_mean, half_interval, used_frames
 from analysis.disorder.measure import DisorderSettings, disorder_measure
 from analysis.disorder.random_level import equal_pixel_baseline, random_level
 from analysis.disorder.slab_fourier import pixel_q_squared, pixels_below, slab_intensities

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.blocks import error_of_blocks
 from analysis.constants import FloatArray
 from analysis.disorder.axis import Axis
-from analysis.disorder.blocks import error_of_blocks
 from analysis.disorder.disorder_profile import DisorderProfile
 from analysis.disorder.step_model import CHI_SQUARED_95, StepModel, variances
 from analysis.errors import RangeError

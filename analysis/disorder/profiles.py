@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.blocks import BlockMean, block_mean, error_of_blocks, used_frames
 from analysis.constants import G_CM3_PER_AMU_ANGSTROM3, FloatArray, IntArray
 from analysis.disorder.axis import (
     Axis,
@@ -14,7 +15,6 @@ from analysis.disorder.axis import (
     divisions,
     mean_height_angstrom,
 )
-from analysis.disorder.blocks import BlockMean, block_mean, error_of_blocks, used_frames
 from analysis.errors import AnalysisError
 from analysis.results import Curve
 from analysis.trajectory import Trajectory

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from analysis.blocks import BlockRatio
 from analysis.constants import FloatArray
 from analysis.figures.style import COLOURS, STYLES, panels, styled
-from analysis.order.block_ratios import BlockRatio
 from analysis.order.crystallinity import Crystallinity
 
 # Bars for different groups side by side take this much of the place of one number.

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from analysis.blocks import error_of_blocks
 from analysis.constants import FloatArray
-from analysis.disorder.blocks import error_of_blocks
 from analysis.figures.style import COLOURS, STYLES, panels, styled
 from analysis.scattering.partials import StructureFactors
 from analysis.scattering.scattering_comparison import Comparison

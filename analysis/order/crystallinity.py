@@ -6,14 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.blocks import N_BLOCKS, BlockRatio, block_ratio, used_frames
 from analysis.constants import FloatArray
 from analysis.disorder.axis import Axis, axis_coordinate, divisions, mean_height_angstrom
-from analysis.disorder.blocks import used_frames
 from analysis.errors import AnalysisError
 from analysis.groups import Groups, static_groups
-from analysis.order.block_ratios import BlockRatio, block_ratio
 from analysis.order.bond_order import OrderSettings, bond_order
-from analysis.pairs.rdf import N_BLOCKS
 from analysis.trajectory import Trajectory
 
 BIN_ORDER = 0.02

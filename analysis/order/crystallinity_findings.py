@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from analysis.blocks import ratio_quantity
 from analysis.constants import FloatArray
 from analysis.disorder.axis import Axis
 from analysis.figures.order import crystallinity_figure
 from analysis.groups import Groups
-from analysis.order.block_ratios import ratio_quantity
 from analysis.order.bond_order import OrderSettings, order_settings
 from analysis.order.crystallinity import (
     Crystallinity,

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.blocks import N_BLOCKS, BlockRatio, block_ratio, ratio_quantity, used_frames
 from analysis.constants import FloatArray, IntArray
-from analysis.disorder.blocks import used_frames
 from analysis.errors import RangeError
 from analysis.figures.order import polyhedra_figure
 from analysis.groups import Groups, intersection, static_groups
-from analysis.order.block_ratios import BlockRatio, block_ratio, ratio_quantity
 from analysis.order.shapes import OTHER, SHAPES, angle_deviations, shape_names
 from analysis.pairs.neighbours import neighbour_directions
-from analysis.pairs.rdf import N_BLOCKS
 from analysis.results import Curve, Findings, Quantity, Skipped
 from analysis.trajectory import Frame, Trajectory
 

@@ -10,14 +10,19 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from analysis.blocks import (
+    MAX_FRAMES,
+    N_BLOCKS,
+    BlockRatio,
+    block_ratio,
+    ratio_quantity,
+    used_frames,
+)
 from analysis.constants import FloatArray
-from analysis.disorder.blocks import used_frames
 from analysis.errors import AnalysisError, RangeError
 from analysis.figures.order import volume_figure
 from analysis.groups import Groups, intersection, species_groups
-from analysis.order.block_ratios import BlockRatio, block_ratio, ratio_quantity
 from analysis.order.tessellation import atomic_volumes, radical_library_missing
-from analysis.pairs.rdf import MAX_FRAMES, N_BLOCKS
 from analysis.results import Curve, Findings, Quantity, Skipped
 from analysis.trajectory import Trajectory
 

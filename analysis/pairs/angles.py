@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from analysis.blocks import N_BLOCKS, ratio_quantity, used_frames
 from analysis.constants import FloatArray, IntArray
 from analysis.errors import RangeError
 from analysis.figures.angles import angle_figure
 from analysis.groups import Groups, static_groups
-from analysis.order.block_ratios import ratio_quantity
 from analysis.pairs.neighbours import neighbour_directions
 from analysis.pairs.pair_counts import largest_r_max
-from analysis.pairs.rdf import MAX_FRAMES, N_BLOCKS
 from analysis.pairs.shells import located_quantity
 from analysis.results import Curve, Findings, Quantity, Skipped
 from analysis.trajectory import Frame, Trajectory
@@ -142,13 +141,12 @@ def angle_distributions(
     centres, ends = trajectory.ids_of(centre), trajectory.ids_of(end)
     groups = groups or static_groups(np.full(trajectory.n_atoms, centre))
     named = len(groups.names) > 1 or groups.names != (centre,)
-    stride = stride or -(-trajectory.n_frames // MAX_FRAMES)
-    used = range(0, trajectory.n_frames, stride)
+    used = used_frames(trajectory, stride)
     n_blocks, n_groups = min(N_BLOCKS, len(used)), len(groups.names)
     edges = np.linspace(0.0, 180.0, bins + 1)
     histogram = np.zeros((n_blocks, n_groups, bins))
     sums, central = np.zeros((n_blocks, n_groups)), np.zeros(n_groups)
-    for n, frame in enumerate(trajectory.frames(stride)):
+    for n, frame in enumerate(trajectory.frames(used.step)):
         block = n * n_blocks // len(used)
         group = groups.codes(frame)[centres]
         central += np.bincount(group[group >= 0], minlength=n_groups)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from analysis.blocks import N_BLOCKS, used_frames
 from analysis.constants import FloatArray, IntArray
 from analysis.groups import Groups
 from analysis.pairs.neighbours import neighbour_search
 from analysis.pairs.pair_counts import BIN_ANGSTROM, bin_edges, binned_pairs
-from analysis.pairs.rdf import MAX_FRAMES, N_BLOCKS
 from analysis.trajectory import Frame, Trajectory
 
 
@@ -88,8 +88,7 @@ def group_distributions(
     j; groups may change from frame to frame, so sums run over central atoms and frames.
     """
     edges = bin_edges(trajectory, r_max_angstrom, bin_angstrom)
-    stride = stride or -(-trajectory.n_frames // MAX_FRAMES)
-    used = range(0, trajectory.n_frames, stride)
+    used = used_frames(trajectory, stride)
     n_blocks = min(N_BLOCKS, len(used))
     kinds, codes = np.unique(trajectory.species, return_inverse=True)
     numbers = np.bincount(codes)
@@ -99,7 +98,7 @@ def group_distributions(
     expected = np.zeros(shape)  # pairs per volume if g were 1, summed over frames
     central = np.zeros(shape[:2])
     search = neighbour_search(float(edges[-1]))
-    for n, frame in enumerate(trajectory.frames(stride)):
+    for n, frame in enumerate(trajectory.frames(used.step)):
         block = n * n_blocks // len(used)
         group = groups.codes(frame)
         counts[block] += _group_histogram(search, frame, group, codes, counts.shape[1:], edges)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from analysis.blocks import ratio_quantity
 from analysis.figures.pairs import group_rdf_figure
 from analysis.groups import Groups, intersection, species_groups
-from analysis.order.block_ratios import ratio_quantity
 from analysis.pairs.group_rdf import GroupDistribution, group_distributions
 from analysis.results import Curve, Findings, Quantity, Skipped
 from analysis.trajectory import Trajectory

@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from analysis.blocks import N_BLOCKS, used_frames
 from analysis.constants import FloatArray, IntArray
 from analysis.pairs.neighbours import neighbour_search
 from analysis.pairs.pair_counts import BIN_ANGSTROM, bin_edges, binned_pairs
 from analysis.trajectory import Trajectory
-
-N_BLOCKS = 5
-MAX_FRAMES = 200
 
 
 @dataclass(frozen=True)
@@ -98,8 +96,7 @@ def pair_distributions(
     """
     edges = bin_edges(trajectory, r_max_angstrom, bin_angstrom)
     n_bins = len(edges) - 1
-    stride = stride or -(-trajectory.n_frames // MAX_FRAMES)
-    used = range(0, trajectory.n_frames, stride)
+    used = used_frames(trajectory, stride)
     n_blocks = min(N_BLOCKS, len(used))
 
     kinds, codes = np.unique(trajectory.species, return_inverse=True)
@@ -109,7 +106,7 @@ def pair_distributions(
     densities = np.zeros_like(counts)  # the same times V
     frames_in_block = np.zeros(n_blocks)
     search = neighbour_search(float(edges[-1]))
-    for n, frame in enumerate(trajectory.frames(stride)):
+    for n, frame in enumerate(trajectory.frames(used.step)):
         block = n * n_blocks // len(used)
         histogram = _histogram(search, frame.positions, frame.cell, codes, n_kinds, edges)
         counts[block] += histogram

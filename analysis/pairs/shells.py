@@ -7,8 +7,8 @@ import math
 import numpy as np
 from scipy import ndimage, signal, stats
 
+from analysis.blocks import ratio_quantity
 from analysis.constants import FloatArray
-from analysis.order.block_ratios import ratio_quantity
 from analysis.pairs.rdf import PairDistribution
 from analysis.results import Quantity
 

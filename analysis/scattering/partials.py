@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.blocks import N_BLOCKS, error_of_blocks, used_frames
 from analysis.constants import FloatArray, IntArray
-from analysis.disorder.blocks import error_of_blocks, used_frames
 from analysis.errors import RangeError
-from analysis.pairs.rdf import N_BLOCKS
 from analysis.scattering.density_modes import (
     WaveVectors,
     affordable_vectors,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.blocks import error_of_blocks
 from analysis.constants import FloatArray
-from analysis.disorder.blocks import error_of_blocks
 from analysis.errors import AnalysisError, RangeError
 from analysis.results import Quantity
 from analysis.scattering.measured_scattering import Measured

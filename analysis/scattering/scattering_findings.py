@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from analysis.blocks import error_of_blocks
 from analysis.constants import FloatArray
-from analysis.disorder.blocks import error_of_blocks
 from analysis.errors import AnalysisError
 from analysis.figures.scattering import (
     comparison_figure,
