@@ -257,7 +257,7 @@ def build(
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Build a start structure: crystal, CIF or packing; strained, defective, rattled."""
+    """Build a start structure: crystal, packing, slab or nanograin; strained, rattled, ..."""
     from mlip.recipes.base import apply_setting, load_recipe, validated
     from mlip.recipes.build import BuildRecipe
     from mlip.structures import build as room

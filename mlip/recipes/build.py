@@ -7,10 +7,26 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from mlip.recipes.base import Recipe
+from mlip.recipes.composite import Nanograin, Region, Slab, Sphere
+from mlip.recipes.ordering import Ordering, Orientation, Repeats
 
-Repeats = Annotated[int, Field(ge=1, le=200)]
+__all__ = [
+    "BuildRecipe",
+    "Defects",
+    "FrenkelPairs",
+    "Nanograin",
+    "Ordering",
+    "Orientation",
+    "Packing",
+    "Rattle",
+    "Region",
+    "Slab",
+    "Sphere",
+]
+
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Ratio = Annotated[float, Field(gt=0.0, le=100.0)]
+Width = Annotated[float, Field(gt=0.0, le=10_000.0)]
 Strain = Annotated[float, Field(ge=-0.3, le=0.3)]
 
 
@@ -22,6 +38,11 @@ class Packing(Recipe):
     units : dict of str to int
         How many of each: names of shipped units (PS4, P2S7, ...) or elements for single atoms.
         The formal charges must sum to zero.
+    li2s_fraction : float, optional
+        Instead of `units`: mole fraction x of Li2S in x Li2S + (1 - x) P2S5. The units are
+        those of the two neighbouring compositions of the table units.yml, by the lever rule.
+    atoms : int, optional
+        With `li2s_fraction`: about how many; the nearest number that meets the fraction.
     density_g_cm3 : float
         It sets the volume of the cell.
     cell : 'cubic' or tuple of float
@@ -31,10 +52,20 @@ class Packing(Recipe):
         for more get more.
     """
 
-    units: dict[str, Count] = Field(min_length=1)
+    units: dict[str, Count] = Field(default_factory=dict)
+    li2s_fraction: float | None = Field(default=None, ge=0.5, le=0.95)
+    atoms: Count | None = None
     density_g_cm3: float = Field(gt=0.0, le=30.0)
     cell: Literal["cubic"] | tuple[Ratio, Ratio, Ratio] = "cubic"
     tolerance_angstrom: float = Field(default=2.0, ge=1.0, le=4.0)
+
+    @model_validator(mode="after")
+    def _one_composition(self) -> Packing:
+        if bool(self.units) == (self.li2s_fraction is not None):
+            raise ValueError("give either units or li2s_fraction (with atoms)")
+        if (self.li2s_fraction is None) != (self.atoms is None):
+            raise ValueError("li2s_fraction and atoms belong together")
+        return self
 
 
 class FrenkelPairs(Recipe):
@@ -75,27 +106,6 @@ class Defects(Recipe):
         return self
 
 
-class Region(Recipe):
-    """A slab of the cell.
-
-    Attributes
-    ----------
-    axis : {'a', 'b', 'c'}
-    low, high : float
-        Fractional coordinates along the axis; low belongs to the slab, high does not.
-    """
-
-    axis: Literal["a", "b", "c"] = "c"
-    low: float = Field(ge=0.0, lt=1.0)
-    high: float = Field(gt=0.0, le=1.0)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Region:
-        if self.low >= self.high:
-            raise ValueError(f"low ({self.low:g}) must be below high ({self.high:g})")
-        return self
-
-
 class Rattle(Recipe):
     """Random displacements of the atoms.
 
@@ -118,20 +128,30 @@ class Rattle(Recipe):
 class BuildRecipe(Recipe):
     """What to start from, how large, and how to disturb it.
 
-    Order: start, supercell, density, strain, defects, rattle.
+    Order: start, ordering, orientation, supercell, density, strain, defects, rattle, marking.
 
     Attributes
     ----------
     crystal : str, optional
         Name of a shipped crystal, for example beta-Li3PS4.
     cif : str, optional
-        A CIF file instead, relative to the recipe; every site fully occupied.
+        A CIF file instead, relative to the recipe; partly occupied sites need `ordering`.
     packing : Packing, optional
         Units packed at random instead.
+    slab : Slab, optional
+        Glass-ceramic instead: crystal and glass stacked.
+    nanograin : Nanograin, optional
+        Glass-ceramic instead: a sphere of crystal in glass.
+    ordering : Ordering, optional
+        Fill the partly occupied sites of the CIF, or of the shipped crystal (beta-Li3PS4).
+    orientation : Orientation, optional
     supercell : tuple of int, optional
-        Repeats of the conventional cell along a, b and c; 1, 1, 1 by default.
+        Repeats of the (oriented, ordered) cell along a, b and c; 1, 1, 1 by default.
     minimum_atoms : int, optional
         Instead of `supercell`: repeat the thinnest direction until there are as many atoms.
+    minimum_widths_angstrom : float or tuple of float, optional
+        Instead of `supercell`: repeat until the distances of opposite faces along a, b and c
+        are at least this; one number holds for all three.
     density_g_cm3 : float, optional
         Scale the cell and the positions alike to this density.
     strain : tuple of float, optional
@@ -139,6 +159,9 @@ class BuildRecipe(Recipe):
         plane; components of the tensor, half the engineering shear strains.
     defects : Defects
     rattle : Rattle, optional
+    mark_glass : Region or Sphere, optional
+        Units (anions whole) with their centre in it get the origin glass; nothing moves. A
+        protocol that holds the atoms of origin crystal then melts this part alone.
     seed : int
         Of everything random.
     type_map : tuple of str
@@ -148,25 +171,51 @@ class BuildRecipe(Recipe):
     crystal: str | None = None
     cif: str | None = None
     packing: Packing | None = None
+    slab: Slab | None = None
+    nanograin: Nanograin | None = None
+    ordering: Ordering | None = None
+    orientation: Orientation | None = None
     supercell: tuple[Repeats, Repeats, Repeats] | None = None
     minimum_atoms: int | None = Field(default=None, ge=1, le=20_000_000)
+    minimum_widths_angstrom: Width | tuple[Width, Width, Width] | None = None
     density_g_cm3: float | None = Field(default=None, gt=0.0, le=30.0)
     strain: tuple[Strain, Strain, Strain, Strain, Strain, Strain] | None = None
     defects: Defects = Defects()
     rattle: Rattle | None = None
+    mark_glass: Region | Sphere | None = None
     seed: int = Field(default=1, ge=0, le=2**31 - 1)
     type_map: tuple[str, ...] = Field(default=("Li", "P", "S"), min_length=1)
 
     @model_validator(mode="after")
     def _one_of_each(self) -> BuildRecipe:
-        if sum(start is not None for start in (self.crystal, self.cif, self.packing)) != 1:
+        starts = ("crystal", "cif", "packing", "slab", "nanograin")
+        if len(given := self._given(*starts)) != 1:
             raise ValueError(
-                "give one of crystal (a name), cif (a file) and packing (units and a density)"
+                "give one of crystal (a name), cif (a file), packing (units and a density), slab "
+                f"and nanograin (a crystal and a glass); found {', '.join(given) or 'none'}"
             )
         if self.packing is not None and self.density_g_cm3 is not None:
             raise ValueError("a packing has its own density_g_cm3; give that alone")
-        if self.supercell is not None and self.minimum_atoms is not None:
-            raise ValueError("give either supercell or minimum_atoms, not both")
+        sizes = self._given("supercell", "minimum_atoms", "minimum_widths_angstrom")
+        if len(sizes) > 1:
+            raise ValueError(f"give one size only, found {' and '.join(sizes)}")
         if len(set(self.type_map)) != len(self.type_map):
             raise ValueError(f"type_map repeats an element: {' '.join(self.type_map)}")
+        lattice = self._given("ordering", "orientation")
+        if lattice and given[0] not in ("crystal", "cif"):
+            raise ValueError(f"{lattice[0]} needs a crystal or a cif")
+        if given[0] in ("slab", "nanograin"):
+            later = [*sizes, *self._given("density_g_cm3", "strain", "rattle", "mark_glass")]
+            if self.defects != Defects():
+                later.append("defects")
+            if later:
+                raise ValueError(
+                    f"{', '.join(later)} would undo what a {given[0]} promises; apply it to the "
+                    "crystal or the glass that it is made of"
+                )
+        if self.mark_glass is not None and self.packing is not None:
+            raise ValueError("all of a packing is glass; mark_glass needs a crystal or a cif")
         return self
+
+    def _given(self, *keys: str) -> list[str]:
+        return [key for key in keys if getattr(self, key) is not None]

@@ -1,11 +1,8 @@
-"""`mlip build`: crystals, CIFs and packings to start structures, disturbed as the recipe says."""
+"""`mlip build`: crystals, packings and glass-ceramics, disturbed as the recipe says."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from dataclasses import dataclass
-from functools import reduce
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +12,18 @@ import numpy as np
 from ase.io.lammpsdata import write_lammps_data
 from numpy.typing import NDArray
 
-from mlip.engines.packmol import packmol_command
-from mlip.errors import EngineError, TypeMapError
 from mlip.execution.progress import tell
 from mlip.files import replacing
 from mlip.manifest import Manifest
-from mlip.recipes.base import resolve
 from mlip.recipes.build import BuildRecipe
-from mlip.structures.cif import read_cif
-from mlip.structures.crystals import conventional_cell, find_crystal
-from mlip.structures.defects import check_defects, with_defects
-from mlip.structures.geometry import (
-    Neighbourhood,
-    density_g_cm3,
-    inspect,
-    repeats_for,
-    supercell,
-)
-from mlip.structures.packing import packed, packing_name, unplaced
+from mlip.structures.defects import with_defects
+from mlip.structures.geometry import Neighbourhood, density_g_cm3, inspect, supercell
+from mlip.structures.mark import in_marked
+from mlip.structures.packing import packed
 from mlip.structures.rattle import rattled
+from mlip.structures.start import Start, repeats, start_of
 from mlip.structures.strain import scaled_to_density, strained
-from mlip.structures.units import find_unit
+from mlip.structures.summary import planned_steps, summary
 from mlip.workspace import open_workspace
 
 
@@ -60,8 +48,9 @@ def build(
     """Write a start structure as ``structure.extxyz`` and ``structure.data``.
 
     a lies along x and b in the xy plane; the atom id is the row plus one. The column `origin`
-    is glass for packed atoms and for those of a rattled region, else crystal. LAMMPS types
-    follow the type map, also for elements that are absent.
+    is glass for packed atoms, those of the glass of a slab or nanograin and those of a rattled
+    or marked region, else crystal. LAMMPS types follow the type map, also for elements that
+    are absent.
 
     Parameters
     ----------
@@ -85,7 +74,8 @@ def build(
         If the crystal, unit or file is unknown, the packing or a removed unit is charged, atoms
         for a defect are lacking, or `out` holds other work.
     DataError
-        If the CIF is disordered, atoms overlap, or an atom finds no place.
+        If the CIF is disordered without `ordering`, atoms overlap, an atom finds no place, or
+        crystal and glass do not fit each other.
     TypeMapError
         If an element is not in the type map.
     EngineError
@@ -93,15 +83,14 @@ def build(
     InterruptedRunError
         On Ctrl-C or SIGTERM while Packmol runs.
     """
-    start, name = _start(recipe, source)
+    start = start_of(recipe, source)
     # Only an engine's work waits for the directory: a fault of the input leaves none behind.
-    structure = None if recipe.packing is not None else _disturbed(start, name, recipe)
-    inputs = [] if recipe.cif is None else [resolve(recipe.cif, source)]
+    structure = None if recipe.packing is not None else _disturbed(start, recipe)
     with open_workspace(
         out,
         kind="structure",
         recipe=recipe.expanded(),
-        inputs=inputs,
+        inputs=list(start.inputs),
         seeds={"build": recipe.seed},
         overrides=overrides,
         force=force,
@@ -111,8 +100,8 @@ def build(
             return workspace.manifest
         if structure is None:
             assert recipe.packing is not None
-            start = packed(recipe.packing, recipe.seed, workspace)
-            structure = _disturbed(start, name, recipe)
+            placed = packed(recipe.packing, recipe.seed, workspace)
+            structure = _disturbed(replace(start, atoms=placed), recipe)
         atoms = structure.atoms
         labelled = atoms.copy()
         labelled.new_array("origin", structure.origin)
@@ -130,7 +119,8 @@ def build(
                 atom_style="atomic",
             )
         outputs = [out / "structure.extxyz", out / "structure.data"]
-        workspace.finish(outputs, _summary(structure, name, recipe))
+        numbers = summary(atoms, structure.origin, structure.around, start.name, recipe)
+        workspace.finish(outputs, {**numbers, **structure.done})
         return workspace.manifest
 
 
@@ -142,48 +132,19 @@ def plan_build(recipe: BuildRecipe, source: Path, out: Path) -> list[str]:
     InputError, DataError, TypeMapError
         As `build`; nothing is packed or displaced, so what only shows then is not found.
     """
-    start, name = _start(recipe, source)
-    atoms = _shaped(start, recipe)
+    start = start_of(recipe, source)
+    atoms = _shaped(start.atoms, recipe)
     lengths = ", ".join(f"{length:.2f}" for length in atoms.cell.lengths())
     return [
-        f"build {name}: {len(atoms)} atoms, {atoms.get_chemical_formula()}, cell {lengths} Å, "
-        f"{density_g_cm3(atoms):.3f} g/cm3",
-        *_steps(recipe),
+        f"build {start.name}: {len(atoms)} atoms, {atoms.get_chemical_formula()}, "
+        f"cell {lengths} Å, {density_g_cm3(atoms):.3f} g/cm3",
+        *planned_steps(recipe),
         f"write {out}: structure.extxyz, structure.data (types {' '.join(recipe.type_map)})",
     ]
 
 
-def _start(recipe: BuildRecipe, source: Path) -> tuple[ase.Atoms, str]:
-    """Return the cell to start from, unplaced if packed, after every check it allows."""
-    if recipe.cif is not None:
-        path = resolve(recipe.cif, source)
-        cell, name = read_cif(path), path.name
-    elif recipe.packing is not None:
-        cell, name = unplaced(recipe.packing), packing_name(recipe.packing)
-    else:
-        assert recipe.crystal is not None  # the recipe model requires one of the three
-        name = recipe.crystal
-        cell = conventional_cell(find_crystal(name))
-    foreign = sorted(set(cell.get_chemical_symbols()) - set(recipe.type_map))
-    if foreign:
-        raise TypeMapError(
-            f"{name}: holds {', '.join(foreign)}, but type_map is [{', '.join(recipe.type_map)}]. "
-            "Give the type map of the potential."
-        )
-    copies = math.prod(_repeats(cell, recipe))
-    counts = Counter(cell.get_chemical_symbols())
-    check_defects(recipe.defects, Counter({e: n * copies for e, n in counts.items()}), name)
-    return cell, name
-
-
-def _repeats(cell: ase.Atoms, recipe: BuildRecipe) -> tuple[int, int, int]:
-    if recipe.minimum_atoms is not None:
-        return repeats_for(cell, recipe.minimum_atoms)
-    return recipe.supercell or (1, 1, 1)
-
-
 def _shaped(start: ase.Atoms, recipe: BuildRecipe) -> ase.Atoms:
-    atoms = supercell(start, _repeats(start, recipe))
+    atoms = supercell(start, repeats(start, recipe))
     if recipe.density_g_cm3 is not None:
         atoms = scaled_to_density(atoms, recipe.density_g_cm3)
     if recipe.strain is not None:
@@ -191,15 +152,18 @@ def _shaped(start: ase.Atoms, recipe: BuildRecipe) -> ase.Atoms:
     return atoms
 
 
-def _disturbed(start: ase.Atoms, name: str, recipe: BuildRecipe) -> _Structure:
+def _disturbed(start: Start, recipe: BuildRecipe) -> _Structure:
     """Return the structure that the recipe makes of its start."""
     rng = np.random.default_rng(recipe.seed)
-    atoms = _shaped(start, recipe)
-    done: dict[str, Any] = {}
-    atoms, defects = with_defects(atoms, recipe.defects, rng, name)
+    atoms = _shaped(start.atoms, recipe)
+    done = dict(start.done)
+    # One phase is all of the start, or nothing repeats it or takes atoms away.
+    origin = start.origin if len(set(start.origin.tolist())) > 1 else None
+    atoms, defects = with_defects(atoms, recipe.defects, rng, start.name)
     if defects:
         done["defects"] = defects
-    origin = np.full(len(atoms), "crystal" if recipe.packing is None else "glass", dtype="<U7")
+    if origin is None:
+        origin = np.full(len(atoms), start.origin[0], dtype="<U7")
     if recipe.rattle is not None:
         before = atoms.positions.copy()
         atoms, moved = rattled(atoms, recipe.rattle, rng)
@@ -209,72 +173,6 @@ def _disturbed(start: ase.Atoms, name: str, recipe: BuildRecipe) -> _Structure:
         done["rattled_atoms"] = int(moved.sum())
         done["largest_displacement_angstrom"] = float(shifts.max())
         atoms.wrap()
-    return _Structure(atoms, origin, inspect(atoms, name), done)
-
-
-def _steps(recipe: BuildRecipe) -> list[str]:
-    """Return what is done to the start in words, one line a step."""
-    lines = []
-    if (packing := recipe.packing) is not None:
-        try:
-            engine = " ".join(packmol_command())
-        except EngineError as error:
-            engine = f"missing. {error}"
-        lines.append(
-            f"pack {packing_name(packing)} at random, seed {recipe.seed}, atoms of different "
-            f"units {packing.tolerance_angstrom:g} Å apart or more; engine: {engine}"
-        )
-    if recipe.density_g_cm3 is not None:
-        lines.append(f"scale to {recipe.density_g_cm3:g} g/cm3 (cell above)")
-    if recipe.strain is not None:
-        values = " ".join(f"{value:g}" for value in recipe.strain)
-        lines.append(f"strain xx yy zz yz xz xy = {values} (cell above)")
-    defects = recipe.defects
-    lines += [f"remove {count} {unit}" for unit, count in defects.removed_units.items()]
-    if (pairs := defects.frenkel_pairs) is not None:
-        lines.append(f"move {pairs.count} {pairs.element} into voids (Frenkel pairs)")
-    lines += [f"swap {one} with {other}" for one, other in defects.swapped_pairs]
-    if (rattle := recipe.rattle) is not None:
-        region = rattle.region
-        where = (
-            f"atoms with {region.low:g} <= {region.axis} < {region.high:g}, origin glass,"
-            if region is not None
-            else "all atoms"
-        )
-        lines.append(f"displace {where} by {rattle.amplitude_angstrom:g} Å or less")
-    return lines
-
-
-def _summary(structure: _Structure, name: str, recipe: BuildRecipe) -> dict[str, Any]:
-    atoms, around = structure.atoms, structure.around
-    counts = {e: int((atoms.symbols == e).sum()) for e in recipe.type_map}
-    divisor = reduce(math.gcd, counts.values())
-    formula = "".join(
-        f"{element}{'' if count == divisor else count // divisor}"
-        for element, count in counts.items()
-        if count
-    )
-    a, b, c, alpha, beta, gamma = (float(value) for value in atoms.cell.cellpar())
-    summary: dict[str, Any] = {
-        "name": name,
-        "formula": formula,
-        "atoms": len(atoms),
-        **{f"atoms_{element}": count for element, count in counts.items()},
-        "density_g_cm3": density_g_cm3(atoms),
-        "volume_angstrom3": float(atoms.get_volume()),
-        "a_angstrom": a,
-        "b_angstrom": b,
-        "c_angstrom": c,
-        "alpha_degree": alpha,
-        "beta_degree": beta,
-        "gamma_degree": gamma,
-        "formal_charge_e": around.formal_charge,
-        **{f"closest_{pair}_angstrom": value for pair, value in around.closest.items()},
-    }
-    if recipe.crystal is not None and (doi := find_crystal(recipe.crystal).doi):
-        summary["doi"] = doi
-    if recipe.packing is not None:
-        dois = {unit: find_unit(unit).doi for unit in recipe.packing.units}
-        summary["doi"] = {unit: doi for unit, doi in dois.items() if doi}
-    glass = int((structure.origin == "glass").sum())
-    return {**summary, "atoms_origin_glass": glass, **structure.done}
+    if recipe.mark_glass is not None:
+        origin[in_marked(atoms, recipe.mark_glass)] = "glass"
+    return _Structure(atoms, origin, inspect(atoms, start.name), done)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import ase
 import numpy as np
@@ -12,17 +14,19 @@ from ase.spacegroup import crystal as ase_crystal
 
 from mlip.errors import DataError, InputError
 from mlip.recipes.base import read_yaml
+from mlip.structures.sites import PartialSites, sites_of
 
 FILE = Path(__file__).with_name("crystals.yml")
 
 
 @dataclass(frozen=True)
 class Site:
-    """One orbit: element, Wyckoff letter with its multiplicity, fractional coordinates."""
+    """One orbit: element, Wyckoff letter with multiplicity, fractional coordinates, occupancy."""
 
     element: str
     wyckoff: str
     position: tuple[float, float, float]
+    occupancy: float = 1.0
 
     @property
     def multiplicity(self) -> int:
@@ -42,6 +46,9 @@ class Crystal:
     cell : tuple of float
         a, b, c in Å; alpha, beta, gamma in degrees.
     sites : tuple of Site
+        Of the ordered model.
+    partial_sites : tuple of Site
+        Of the disordered crystal; empty if it is ordered.
     doi : str
         Of the source; empty for a textbook structure.
     note : str
@@ -51,6 +58,7 @@ class Crystal:
     space_group: int
     cell: tuple[float, ...]
     sites: tuple[Site, ...]
+    partial_sites: tuple[Site, ...]
     doi: str
     note: str
 
@@ -90,23 +98,59 @@ def conventional_cell(crystal: Crystal) -> ase.Atoms:
     DataError
         If an orbit has another size than its Wyckoff letter says: sites then fell together.
     """
+    atoms = _orbits(crystal, crystal.sites)
+    return ase.Atoms(
+        atoms.symbols, scaled_positions=atoms.get_scaled_positions(), cell=atoms.cell, pbc=True
+    )
+
+
+def partial_sites(crystal: Crystal) -> PartialSites:
+    """Return the sites of the conventional cell with their occupancies.
+
+    Raises
+    ------
+    InputError
+        If the crystal is ordered.
+    DataError
+        See `conventional_cell`.
+    """
+    if not crystal.partial_sites:
+        raise InputError(
+            f"{crystal.name}: every site is fully occupied, so there is nothing to order. Leave "
+            "out `ordering`."
+        )
+    atoms = _orbits(crystal, crystal.partial_sites)
+    return sites_of(
+        atoms.cell.array,
+        atoms.get_scaled_positions(),
+        atoms.arrays["spacegroup_kinds"].tolist(),
+        [{site.element: site.occupancy} for site in crystal.partial_sites],
+        crystal.name,
+    )
+
+
+def _orbits(crystal: Crystal, sites: tuple[Site, ...]) -> ase.Atoms:
     atoms = ase_crystal(
-        [site.element for site in crystal.sites],
-        basis=[site.position for site in crystal.sites],
+        [site.element for site in sites],
+        basis=[site.position for site in sites],
         spacegroup=crystal.space_group,
         cellpar=list(crystal.cell),
         onduplicates="error",
     )
-    found = np.bincount(atoms.arrays["spacegroup_kinds"], minlength=len(crystal.sites))
-    for site, count in zip(crystal.sites, found, strict=True):
+    found = np.bincount(atoms.arrays["spacegroup_kinds"], minlength=len(sites))
+    for site, count in zip(sites, found, strict=True):
         if count != site.multiplicity:
             raise DataError(
                 f"{crystal.name}: site {site.element} {site.wyckoff} makes {count} atoms in space "
                 f"group {crystal.space_group}. The coordinates do not lie on that position."
             )
-    return ase.Atoms(
-        atoms.symbols, scaled_positions=atoms.get_scaled_positions(), cell=atoms.cell, pbc=True
-    )
+    return atoms
+
+
+def _site(row: Sequence[Any]) -> Site:
+    element, wyckoff, x, y, z, *occupancy = row
+    share = float(occupancy[0]) if occupancy else 1.0
+    return Site(str(element), str(wyckoff), (float(x), float(y), float(z)), share)
 
 
 @cache
@@ -117,10 +161,8 @@ def _table() -> tuple[dict[str, Crystal], dict[str, int]]:
             name=name,
             space_group=entry["space_group"],
             cell=tuple(float(value) for value in entry["cell"]),
-            sites=tuple(
-                Site(str(element), str(wyckoff), (float(x), float(y), float(z)))
-                for element, wyckoff, x, y, z in entry["sites"]
-            ),
+            sites=tuple(_site(row) for row in entry["sites"]),
+            partial_sites=tuple(_site(row) for row in entry.get("partial_sites", ())),
             doi=entry["doi"],
             note=entry["note"],
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import ase
@@ -54,11 +55,23 @@ def supercell(atoms: ase.Atoms, repeats: tuple[int, int, int]) -> ase.Atoms:
 def repeats_for(atoms: ase.Atoms, minimum_atoms: int) -> tuple[int, int, int]:
     """Return the repeats that give `minimum_atoms` with the cell as thick as possible."""
     repeats = [1, 1, 1]
-    # Distance between opposite faces: the inverse length of the reciprocal vector.
-    widths = 1.0 / np.linalg.norm(np.asarray(atoms.cell.reciprocal()), axis=1)
+    across = widths(atoms)
     while len(atoms) * int(np.prod(repeats)) < minimum_atoms:
-        repeats[int(np.argmin(widths * np.array(repeats)))] += 1
+        repeats[int(np.argmin(across * np.array(repeats)))] += 1
     return repeats[0], repeats[1], repeats[2]
+
+
+def repeats_for_widths(atoms: ase.Atoms, minimum_angstrom: Sequence[float]) -> tuple[int, int, int]:
+    """Return the fewest repeats whose opposite faces are at least so far apart along a, b, c."""
+    # A width that is met up to rounding is met.
+    a, b, c = np.ceil(np.asarray(minimum_angstrom) / widths(atoms) - 1e-9).astype(int).tolist()
+    return max(a, 1), max(b, 1), max(c, 1)
+
+
+def widths(atoms: ase.Atoms) -> NDArray[np.float64]:
+    """Return the distances of opposite faces of the cell along a, b and c, Å, shape (3,)."""
+    # The inverse lengths of the reciprocal vectors.
+    return np.asarray(1.0 / np.linalg.norm(np.asarray(atoms.cell.reciprocal()), axis=1))
 
 
 def inspect(atoms: ase.Atoms, name: str) -> Neighbourhood:

@@ -6,7 +6,6 @@ import shutil
 
 import ase
 import numpy as np
-from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
 from mlip.engines.packmol import (
@@ -18,7 +17,9 @@ from mlip.engines.packmol import (
 from mlip.errors import DataError, InputError
 from mlip.execution.local import run_job
 from mlip.recipes.build import Packing
+from mlip.structures.composition import units_of
 from mlip.structures.geometry import density_g_cm3
+from mlip.structures.push import Pushed, push_apart
 from mlip.structures.units import contact_radius, find_unit
 from mlip.workspace import Workspace
 
@@ -27,7 +28,7 @@ FOLDER = "packmol"
 
 def packing_name(packing: Packing) -> str:
     """Return the units in words, for example '8 PS4 + 24 Li'."""
-    return " + ".join(f"{count} {name}" for name, count in packing.units.items())
+    return " + ".join(f"{count} {name}" for name, count in units_of(packing).items())
 
 
 def unplaced(packing: Packing) -> ase.Atoms:
@@ -41,7 +42,7 @@ def unplaced(packing: Packing) -> ase.Atoms:
     _require_neutral(packing)
     symbols = [
         symbol
-        for name, count in packing.units.items()
+        for name, count in units_of(packing).items()
         for _ in range(count)
         for symbol in find_unit(name).symbols
     ]
@@ -74,34 +75,39 @@ def packed(packing: Packing, seed: int, workspace: Workspace) -> ase.Atoms:
     EngineError
         If Packmol is missing or finds no packing.
     DataError
-        If atoms of different units came nearer than their contact radii: the cell is so small
-        that a unit meets its own images.
+        If atoms of different units stay nearer than their contact radii after the push-off: the
+        cell is so small that a unit meets its own images.
     """
     atoms = unplaced(packing)
     folder = workspace.directory / FOLDER
     shutil.rmtree(folder, ignore_errors=True)
-    molecules = [_molecule(name, count, packing) for name, count in packing.units.items()]
+    molecules = [_molecule(name, count, packing) for name, count in units_of(packing).items()]
     job = packing_job(folder, molecules, atoms.cell.lengths(), seed)
     run_job(job, workspace.token)
     atoms.positions = read_packing(folder, len(atoms))
-    radii = np.concatenate([np.tile(m.radii, m.count) for m in molecules])
-    _require_apart(atoms, _unit_numbers(molecules), radii, packing)
+    pushed = push_apart(
+        atoms, _unit_numbers(molecules), tolerance_angstrom=packing.tolerance_angstrom
+    )
+    _require_apart(pushed, atoms, packing)
+    atoms.positions = pushed.positions
     workspace.manifest.versions["packmol"] = packmol_version(folder)
     shutil.rmtree(folder)
     return atoms
 
 
 def _require_neutral(packing: Packing) -> None:
-    charges = {name: find_unit(name).charge for name in packing.units}
+    charges = {name: find_unit(name).charge for name in units_of(packing)}
     known = {name: charge for name, charge in charges.items() if charge is not None}
     if unknown := sorted(set(charges) - set(known)):
         raise InputError(
             f"packing: the formal charge of {', '.join(unknown)} is not known, so it cannot be "
             "said to be neutral. Add the oxidation state to crystals.yml."
         )
-    total = sum(known[name] * count for name, count in packing.units.items())
+    total = sum(known[name] * count for name, count in units_of(packing).items())
     if total:
-        counts = ", ".join(f"{n} {name} of {known[name]:+d}" for name, n in packing.units.items())
+        counts = ", ".join(
+            f"{n} {name} of {known[name]:+d}" for name, n in units_of(packing).items()
+        )
         raise InputError(
             f"packing: the formal charge is {total:+d} e ({counts}); expected 0. Change the counts."
         )
@@ -118,19 +124,11 @@ def _unit_numbers(molecules: list[Molecule]) -> NDArray[np.int64]:
     return np.repeat(np.arange(len(sizes)), sizes)
 
 
-def _require_apart(
-    atoms: ase.Atoms, units: NDArray[np.int64], radii: NDArray[np.float64], packing: Packing
-) -> None:
-    first, second, distance, shift = neighbor_list("ijdS", atoms, float(2.0 * radii.max()))
-    # Units are whole, so a pair across a face belongs to two of them, or to one and its image.
-    other = (units[first] != units[second]) | shift.any(axis=1)
-    short = np.where(other, radii[first] + radii[second] - distance, 0.0)
-    if len(short) and short.max() > 0.0:
-        k = int(short.argmax())
-        i, j = int(first[k]), int(second[k])
+def _require_apart(pushed: Pushed, atoms: ase.Atoms, packing: Packing) -> None:
+    if pushed.shortest is not None:
+        i, j, distance, contact = pushed.shortest
         raise DataError(
             f"packing of {packing_name(packing)}: atoms {i + 1} ({atoms.symbols[i]}) and {j + 1} "
-            f"({atoms.symbols[j]}) of different units or images are {distance[k]:.3f} Å apart, "
-            f"expected {radii[i] + radii[j]:.3f} Å. More units make a larger cell; or lower "
-            "density_g_cm3."
+            f"({atoms.symbols[j]}) of different units or images are {distance:.3f} Å apart, "
+            f"expected {contact:.3f} Å. More units make a larger cell; or lower density_g_cm3."
         )

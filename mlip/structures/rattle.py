@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from mlip.errors import DataError
 from mlip.execution.job import Progress
 from mlip.execution.progress import reporter
-from mlip.recipes.build import Rattle, Region
+from mlip.recipes.build import Rattle
+from mlip.recipes.composite import Region
 from mlip.structures.geometry import points_in_ball
 
 BATCH = 32
@@ -84,7 +85,12 @@ def in_region(atoms: ase.Atoms, region: Region | None) -> NDArray[np.bool_]:
     """Return which atoms lie in a slab, shape (N,); all of them without one."""
     if region is None:
         return np.ones(len(atoms), dtype=bool)
-    along = atoms.get_scaled_positions()[:, "abc".index(region.axis)]
+    return within(atoms.get_scaled_positions(), region)
+
+
+def within(scaled: NDArray[np.float64], region: Region) -> NDArray[np.bool_]:
+    """Return which fractional coordinates, shape (N, 3), lie in a slab, shape (N,)."""
+    along = scaled[:, "abc".index(region.axis)]
     # A coordinate of 1 - 1e-16 belongs at 0.
     along = np.round(along, 9) % 1.0
     return np.asarray((along >= region.low) & (along < region.high))

@@ -12,7 +12,7 @@ from ase.geometry import get_distances, wrap_positions
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from mlip.structures.geometry import TOO_NEAR, points_in_ball
+from mlip.structures.geometry import TOO_NEAR, points_in_ball, widths
 
 TRIALS = 2000
 # Random points of 2000 in a cell of 10 nm^3 are 1 to 2 Å apart; halved eight times: 0.01 Å.
@@ -95,10 +95,8 @@ def find_void(
 
 def _with_images(atoms: ase.Atoms) -> tuple[cKDTree, NDArray[np.int64]]:
     """Return a tree of the atoms and their images around the cell, and the row of each."""
-    # Distance between opposite faces: the inverse length of the reciprocal vector.
-    widths = 1.0 / np.linalg.norm(np.asarray(atoms.cell.reciprocal()), axis=1)
     # A refined place may lie outside of the cell by the sum of the steps.
-    fraction = (MARGIN + 2.0 * REFINEMENT_ANGSTROM) / widths
+    fraction = (MARGIN + 2.0 * REFINEMENT_ANGSTROM) / widths(atoms)
     scaled = atoms.get_scaled_positions(wrap=True)
     images, owners = [], []
     for shift in product(*(range(-reach, reach + 1) for reach in np.ceil(fraction).astype(int))):
