@@ -15,11 +15,11 @@ PROTOCOL  ?= md_runs/protocols/demo.yml
 RUN       ?= $(DEMO)/run
 ANALYSIS  ?= $(DEMO)/analysis
 
-.PHONY: help install doctor demo train validate md analyse report test test-slow bench lint clean
+.PHONY: help install doctor demo train validate md analyse report test test-slow test-kills bench lint clean
 
 help:
 	@echo "make demo      raw AIMD -> potential -> validation -> MD -> report (20 minutes, 2 cores)"
-	@echo "make test      the tests, with real engines"
+	@echo "make test      the tests, with real engines;  make test-slow, make test-kills  minutes more"
 	@echo "make doctor    what works on this machine, and the repair of what does not"
 	@echo "make train     RECIPE=training_data/recipes/x.yml MODEL=models/x"
 	@echo "make validate  MODEL=models/x SET=training_data/sets/x VALIDATION=training_data/recipes/validate_li3ps4.yml"
@@ -70,10 +70,13 @@ report: install
 	$(MLIP) report $(SET) $(MODEL) $(RUN) $(ANALYSIS) --out $(DEMO)/report
 
 test: install
-	$(BIN)/python -m pytest -m "not slow and not gpu" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not kills and not gpu" --numprocesses 2 --dist loadfile
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
+
+test-kills: install
+	$(BIN)/python -m pytest -m kills --numprocesses 0
 
 bench: install
 	@for name in msd rdf scattering disorder ingest; do \

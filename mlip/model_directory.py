@@ -180,33 +180,31 @@ def parity_status(directory: Path, files: Sequence[Path] | None = None) -> Parit
     return ParityStatus(True, "")
 
 
-def highest_trusted_deviation(directory: Path) -> float | None:
-    """Return the committee deviation above which no atom's force is trusted, in eV/Å.
-
-    It is the highest upper level of all elements: LAMMPS reports the largest deviation of a
-    frame without saying whose it is.
+def failed_levels(model: Path) -> dict[str, float]:
+    """Return the deviation above which an atom's force is wrong, by element, eV/Å.
 
     Returns
     -------
-    float or None
-        None if the committee was never calibrated on unseen frames of every element.
+    dict
+        Upper levels of ``validation/trust.json``; empty if the committee was not calibrated
+        for every element.
 
     Raises
     ------
     DataError
         If the record is there but not readable.
     """
-    path = directory / TRUST_FILE
+    path = model / TRUST_FILE
     if not path.is_file():
-        return None
+        return {}
     try:
-        levels = read_json(path)["levels"].values()
-        if not all(level["calibrated"] for level in levels):
-            return None
-        return max(float(level["upper_ev_per_angstrom"]) for level in levels)
+        levels = read_json(path)["levels"]
+        if not all(level["calibrated"] for level in levels.values()):
+            return {}
+        return {name: float(level["upper_ev_per_angstrom"]) for name, level in levels.items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{path}: no record of trust levels ({error!r}). Run `mlip validate {directory} "
+            f"{path}: no record of trust levels ({error!r}). Run `mlip validate {model} "
             "--data SET --force`."
         ) from error
 

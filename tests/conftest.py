@@ -61,13 +61,14 @@ report_every_steps: 10
 learning_rate: {decay_steps: 5}
 """
 
+# In longer steps the atoms get far enough along the wrong forces for the guards to stop the run.
 PROTOCOL = """
 temperatures_kelvin: [300]
-timestep_fs: 1.0
+timestep_fs: 0.2
 stages:
   - {kind: minimise, maximum_steps: 3}
-  - {kind: npt, duration_ps: 0.02, barostat: aniso}
-  - {kind: nvt, duration_ps: 0.06}
+  - {kind: npt, duration_ps: 0.004, barostat: aniso}
+  - {kind: nvt, duration_ps: 0.012}
 thermo_every_steps: 2
 trajectory_every_steps: 2
 deviation_every_steps: 10

@@ -21,6 +21,7 @@ from mlip.doctor.machine import (
     check_scheduler,
 )
 from mlip.doctor.packages import check_packages, check_python
+from mlip.doctor.site import check_site
 from mlip.engines.cp2k_probe import check_cp2k
 from mlip.engines.deepmd_probe import check_deepmd, check_torch, try_model
 from mlip.engines.lammps_probe import check_lammps, check_mpi, check_plugin
@@ -58,6 +59,7 @@ def doctor() -> list[Layer]:
 def _layers(bench: Bench) -> list[Layer]:
     cards = visible_gpus()
     layers = [_guarded("Python", check_python), _guarded("mlip and analysis", check_packages)]
+    layers.append(_guarded("site file", check_site))
     driver = _guarded("NVIDIA driver", lambda: check_driver(bench), needed=False)
     trial = try_model(bench)
     torch = _guarded("torch", lambda: check_torch(bench, trial, cards))

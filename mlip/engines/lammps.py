@@ -2,78 +2,73 @@
 
 from __future__ import annotations
 
-import re
+import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlip.engines.executables import command
+from mlip.engines.lammps_failures import FAILURES, explain, failure_in
+from mlip.errors import BlowUpError, EngineError
 from mlip.execution.job import Job, Progress, Resources
 from mlip.execution.local import available_cores, visible_gpus
+from mlip.recipes.site import read_site, site_file
 
 # LAMMPS's own rounded constant (force->nktv2p of `units metal`), so that parity is exact.
 EV_PER_ANGSTROM3_IN_BAR = 1.6021765e6
 
-FAILURES: tuple[tuple[str, str], ...] = (
-    (
-        r"Open of file .* failed: (.*)",
-        "The DeePMD plugin did not load: {0}. Try: mlip doctor",
-    ),
-    (
-        r"Unrecognized pair style 'deepmd'",
-        "The DeePMD plugin is not loaded. Try: mlip doctor",
-    ),
-    (
-        r"(Lost atoms: original \d+ current \d+)",
-        "{0}: atoms flew apart. The model met a structure it does not know, or the time step "
-        "is too long. Look at deviation.csv, then label such structures or shorten timestep_fs.",
-    ),
-    (
-        r"(Non-numeric (?:pressure|atom coords|box dimensions)[^\n]*)",
-        "{0}: the simulation blew up. Look at deviation.csv; shorten timestep_fs or train on "
-        "structures of this kind.",
-    ),
-    (
-        r"CUDA out of memory|out of memory",
-        "The GPU memory is too small for this number of atoms: more GPUs or a smaller cell.",
-    ),
-    (r"No space left on device", "The disk is full: free some space, then type it again."),
-    (
-        r"(Incomplete or corrupted LAMMPS restart file[^\n]*)",
-        "{0}.",
-    ),
-    (r"ERROR[^:\n]*: ([^\n]*)", "LAMMPS says: {0}"),
-)
-
-
-# What LAMMPS says when the forces, not the machine, are to blame.
-BLOW_UP = (
-    r"Lost atoms|Non-numeric|Out of range atoms|Neighbor list overflow|out of range|"
-    r"Box bounds are invalid|Domain too large|Too many neighbor bins|Illegal box|"
-    r"skew is too large|Failed to allocate .* neighbor|Dump dcd of non-matching"
-)
-
 
 def lmp_command() -> tuple[str, ...]:
-    """Return the words that start LAMMPS."""
+    """Return the words that start LAMMPS: of the environment, the site file, or installed."""
+    site = read_site()
+    if site.lammps_command and not os.environ.get("LIPS_MLIP_LAMMPS"):
+        words = site.lammps_command
+        # A prologue may be what brings the program onto the PATH.
+        found = words[0] if site.prologue else shutil.which(words[0])
+        if found is None:
+            raise EngineError(
+                f"{site_file()}: lammps_command {words[0]!r}: no such program. Name it with its "
+                "whole path, or load it in `prologue`."
+            )
+        return (found, *words[1:])
     return command("lmp", "LIPS_MLIP_LAMMPS")
 
 
-def mpi_command(ranks: int) -> tuple[str, ...]:
+def mpi_command(ranks: int, threads: int = 1) -> tuple[str, ...]:
     """Return the words that start `ranks` ranks with the MPI that LAMMPS is linked with."""
+    site = read_site()
+    if site.launcher and not os.environ.get("LIPS_MLIP_MPIEXEC"):
+        return site.launch(ranks, threads)
     return (*command("mpiexec", "LIPS_MLIP_MPIEXEC"), "-n", str(ranks))
 
 
-def explain(tail: str) -> str:
-    """Return cause and remedy of a failed LAMMPS run."""
-    for pattern, meaning in FAILURES:
-        if match := re.search(pattern, tail):
-            return meaning.format(*match.groups())
-    return ""
+def lammps_words(resources: Resources, arguments: Sequence[str]) -> tuple[str, ...]:
+    """Return all words of a LAMMPS call: prologue and launcher of the site, program, arguments.
+
+    Raises
+    ------
+    EngineError
+        If LAMMPS, its launcher or, with a prologue, bash is found nowhere.
+    RecipeError
+        If the site file is not valid.
+    """
+    site = read_site()
+    launched = resources.ranks > 1 or bool(site.launcher)
+    launcher = mpi_command(resources.ranks, resources.threads) if launched else ()
+    words = (*launcher, *lmp_command(), *arguments)
+    if not site.prologue:
+        return words
+    bash = shutil.which("bash")
+    if bash is None:
+        raise EngineError(f"{site_file()}: its prologue needs bash, which is not on the PATH.")
+    # `exec` leaves no shell between the process group and the engine.
+    return (bash, "-c", "\n".join((*site.prologue, 'exec "$@"')), "lammps", *words)
 
 
 def blew_up(tail: str) -> bool:
     """Return whether the end of a log tells of a simulation that broke down by itself."""
-    return re.search(BLOW_UP, tail) is not None
+    found = failure_in(tail, tuple(row for row in FAILURES if row.error is BlowUpError))
+    return found is not None
 
 
 def layout(compressed: bool) -> Resources:
@@ -116,10 +111,9 @@ def lammps_job(
     progress : callable, optional
         See `mlip.execution.job.Job`.
     """
-    launcher = mpi_command(resources.ranks) if resources.ranks > 1 else ()
     return Job(
         name=name,
-        argv=(*launcher, *lmp_command(), "-in", str(script), "-log", str(log), "-nocite"),
+        argv=lammps_words(resources, ("-in", str(script), "-log", str(log), "-nocite")),
         directory=directory,
         log=log.with_suffix(".screen"),
         inputs=(script,),
@@ -148,6 +142,8 @@ def pair_lines(
     elements: Sequence[str],
     deviation: Path | None = None,
     deviation_every_steps: int = 100,
+    *,
+    by_atom: bool = False,
 ) -> list[str]:
     """Return the pair style of a committee; the first model drives.
 
@@ -163,10 +159,13 @@ def pair_lines(
         Where the committee's spread goes; needs two models or more.
     deviation_every_steps : int
         How often it is evaluated.
+    by_atom : bool
+        Write that of every atom too, in the order of the ids.
     """
     style = "pair_style deepmd " + " ".join(str(model) for model in models)
     if deviation is not None and len(models) > 1:
         style += f" out_file {deviation} out_freq {deviation_every_steps}"
+        style += " atomic" * by_atom
     return [style, "pair_coeff * * " + " ".join(elements)]
 
 

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlip.engines.deepmd_probe import ELEMENTS, FORCE_REINSTALL, MODEL_FILE, REINSTALL
-from mlip.engines.lammps import lmp_command, mpi_command, pair_lines, setup_lines
+from mlip.engines.lammps import (
+    lammps_words,
+    lmp_command,
+    mpi_command,
+    pair_lines,
+    setup_lines,
+)
 from mlip.engines.layer import Bench, Layer, Trial, attempt, last_lines, untested
 from mlip.errors import EngineError
 from mlip.execution.job import Resources
@@ -137,7 +143,7 @@ def check_lammps(bench: Bench) -> Layer:
         words = lmp_command()
     except EngineError as error:
         return Layer(name, "absent", True, "", str(error), REINSTALL)
-    trial = attempt(bench, "lmp", [*words, "-h"])
+    trial = attempt(bench, "lmp", lammps_words(Resources(), ["-h"]))
     match = re.search(r"Massively Parallel Simulator - (.+)", trial.text)
     if not trial.ok or not match:
         return _broken(name, "", f"{' '.join(words)} -h", trial)
@@ -154,7 +160,7 @@ def check_plugin(bench: Bench, lammps: Layer, deepmd: Layer) -> Layer:
             return untested(name, below)
     script = bench.directory / "plugin.lmp"
     write_text(script, _box([*pair_lines([bench.directory / MODEL_FILE], ELEMENTS), "run 1"]))
-    words = [*lmp_command(), "-in", str(script), "-log", "none", "-nocite"]
+    words = lammps_words(Resources(), ["-in", str(script), "-log", "none", "-nocite"])
     trial = attempt(bench, "plugin", words)
     if not trial.ok or "Loop time of" not in trial.text:
         return _broken(name, "", "one step with a tiny model", trial)
@@ -177,8 +183,9 @@ def check_mpi(bench: Bench, lammps: Layer) -> Layer:
         return Layer(name, "absent", True, "", str(error), REINSTALL)
     script = bench.directory / "mpi.lmp"
     write_text(script, _box(["pair_style zero 3.0", "pair_coeff * *", "run 0"]))
-    words = [*launcher, *lmp_command(), "-in", str(script), "-log", "none", "-nocite"]
-    trial = attempt(bench, "mpi", words, resources=Resources(ranks=2))
+    ranks = Resources(ranks=2)
+    words = lammps_words(ranks, ["-in", str(script), "-log", "none", "-nocite"])
+    trial = attempt(bench, "mpi", words, resources=ranks)
     grids = re.findall(r"(\d+) by (\d+) by (\d+) MPI processor grid", trial.text)
     if len(grids) > 1:
         return Layer(
@@ -192,7 +199,7 @@ def check_mpi(bench: Bench, lammps: Layer) -> Layer:
             "own needs LIPS_MLIP_MPIEXEC set to the mpiexec of its MPI",
         )
     if not trial.ok or [int(a) * int(b) * int(c) for a, b, c in grids] != [2]:
-        return _broken(name, "", " ".join(words[: len(launcher)]), trial)
+        return _broken(name, "", " ".join(launcher), trial)
     return Layer(name, "ok", True, "", f"{launcher[0]}: two ranks share one box")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from mlip.files import write_json
 
@@ -31,6 +32,26 @@ def forecast(kind: str, amount: float) -> str:
     return f"about {duration(amount / speed)} (last measured here: {speed:.3g} per second)"
 
 
+def last_speed(kind: str) -> float | None:
+    """Return the last measured amount per second of a kind of work, or None."""
+    return _read(_cache()).get(kind) or None
+
+
+def remember_record(store: str, key: str, record: dict[str, Any]) -> None:
+    """Keep a measurement of many numbers under a key of a store of its own."""
+    path = _cache(store)
+    try:
+        write_json(path, {**_read(path), key: record})
+    except OSError:
+        return  # as above: the next run just measures again
+
+
+def recall_record(store: str, key: str) -> dict[str, Any]:
+    """Return what `remember_record` kept; empty if there is nothing."""
+    record = _read(_cache(store)).get(key)
+    return record if isinstance(record, dict) else {}
+
+
 def duration(seconds: float) -> str:
     """Return a time span in words."""
     if seconds < 90:
@@ -40,12 +61,12 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def _cache() -> Path:
+def _cache(store: str = "speed") -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "lips-mlip" / "speed.json"
+    return Path(base) / "lips-mlip" / f"{store}.json"
 
 
-def _read(path: Path) -> dict[str, float]:
+def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
     except (OSError, json.JSONDecodeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from ase import Atoms
 from ase.io import read, write
 from numpy.typing import NDArray
 
-from mlip.engines.lammps_output import Table, read_deviation, read_thermo
+from mlip.engines.lammps_output import Table, read_thermo
 from mlip.errors import EngineError
 from mlip.files import replacing, write_json, write_text
-from mlip.md.script import BAR_PER_GPA, Attempt, Cell
+from mlip.md.dynamics import BAR_PER_GPA
+from mlip.md.script import Attempt, Cell, Stream
+from mlip.md.watch import DeviationTable, joined, read_compact
 
 SCHEMA = 1
 # LAMMPS column -> (our column, factor)
@@ -60,6 +63,13 @@ class StageRecord:
     name, ensemble, purpose : str
     directory : Path
     first_step, last_step : int
+    timestep_fs : float
+    start_ps : float
+        Time of the run at `first_step`.
+    temperature_kelvin : float or None
+        Of the thermostat; None along a ramp.
+    streams : tuple of Stream
+        Its trajectories.
     attempts : tuple of Attempt
     """
 
@@ -69,7 +79,15 @@ class StageRecord:
     directory: Path
     first_step: int
     last_step: int
+    timestep_fs: float
+    start_ps: float
+    temperature_kelvin: float | None
+    streams: tuple[Stream, ...]
     attempts: tuple[Attempt, ...]
+
+    def time_ps(self, step: int) -> float:
+        """Return the time of the run at a step of this stage."""
+        return self.start_ps + (step - self.first_step) * self.timestep_fs / 1000.0
 
 
 def stage_thermo(stage: StageRecord) -> Table:
@@ -77,11 +95,10 @@ def stage_thermo(stage: StageRecord) -> Table:
     return _joined([read_thermo(stage.directory / attempt.log) for attempt in stage.attempts])
 
 
-def stage_deviation(stage: StageRecord) -> Table:
-    """Return the committee deviation of all attempts joined."""
-    return _joined(
-        [read_deviation(stage.directory / attempt.deviation) for attempt in stage.attempts]
-    )
+def stage_deviation(stage: StageRecord) -> DeviationTable:
+    """Return the committee deviation of all attempts joined; empty where one member is alone."""
+    tables = [stage.directory / attempt.deviation_table for attempt in stage.attempts]
+    return joined([read_compact(path) for path in tables if path.is_file()])
 
 
 def mean_cell(stage: StageRecord) -> Cell:
@@ -95,82 +112,83 @@ def mean_cell(stage: StageRecord) -> Cell:
     return Cell(**{name.lower(): value for name, value in means.items()})
 
 
-def write_thermo(path: Path, stages: list[StageRecord], timestep_fs: float) -> None:
+def write_thermo(path: Path, stages: list[StageRecord]) -> None:
     """Write thermo.csv; a step on the border of two stages appears once in each."""
-    _write_csv(
-        path,
-        [(stage, stage_thermo(stage)) for stage in stages],
-        {name: new for name, (new, _) in THERMO_NAMES.items()},
-        {name: factor for name, (_, factor) in THERMO_NAMES.items()},
-        timestep_fs,
-    )
+    rows: list[tuple[StageRecord, int, list[float]]] = []
+    for stage in stages:
+        table = stage_thermo(stage)
+        columns = [table.column(name) * factor for name, (_, factor) in THERMO_NAMES.items()]
+        rows += _rows(stage, table.column("Step"), columns)
+    _write_csv(path, [name for name, _ in THERMO_NAMES.values()], rows)
 
 
-def write_deviation(path: Path, stages: list[StageRecord], timestep_fs: float) -> None:
-    """Write deviation.csv: the committee's spread, eV/Å for forces and eV for virials."""
-    _write_csv(
-        path,
-        [(stage, stage_deviation(stage)) for stage in stages],
-        DEVIATION_COLUMNS,
-        dict.fromkeys(DEVIATION_COLUMNS, 1.0),
-        timestep_fs,
-    )
+def write_deviation(path: Path, stages: list[StageRecord]) -> None:
+    """Write deviation.csv: the committee's spread, eV/Å for forces and eV for virials.
+
+    The largest force deviation of each element has a column, empty where atoms were not written.
+    """
+    tables = [stage_deviation(stage) for stage in stages]
+    species = sorted({name for table in tables for name in table.species})
+    rows: list[tuple[StageRecord, int, list[float]]] = []
+    for stage, table in zip(stages, tables, strict=True):
+        columns = [table.column(name) for name in DEVIATION_COLUMNS]
+        columns += [table.of_species(name) for name in species]
+        rows += _rows(stage, table.steps, columns)
+    names = [*DEVIATION_COLUMNS.values()]
+    names += [f"max_force_deviation_{name}_ev_per_angstrom" for name in species]
+    _write_csv(path, names, rows)
 
 
-def segments(stage: StageRecord, every_steps: int) -> list[dict[str, Any]]:
-    """Return the trajectory segments of a stage, frames superseded by a resume left out.
+def segments(stage: StageRecord, stream: Stream) -> list[dict[str, Any]]:
+    """Return the segments of one trajectory of a stage, frames superseded by a resume left out.
 
     Returns
     -------
     list of dict
         file (relative to the stage), first_step, last_step, every_steps.
     """
-    starts = [_next_multiple(attempt.start_step, every_steps) for attempt in stage.attempts]
-    final = stage.last_step // every_steps * every_steps
-    ends = [start - every_steps for start in starts[1:]] + [final]
+    every = stream.every_steps
+    starts = [_next_multiple(attempt.start_step, every) for attempt in stage.attempts]
+    final = stream.last_step // every * every
+    ends = [start - every for start in starts[1:]] + [final]
     found = []
     for n, attempt in enumerate(stage.attempts):
         # A later attempt may start before an earlier one (its restart was torn).
-        end = min(ends[n:])
+        end = min([*ends[n:], final])
         if end >= starts[n]:
             found.append(
                 {
-                    "file": attempt.trajectory,
+                    "file": attempt.trajectory(stream.name),
                     "first_step": starts[n],
                     "last_step": end,
-                    "every_steps": every_steps,
+                    "every_steps": every,
                 }
             )
     return found
 
 
-def write_trajectory_index(
-    path: Path,
-    stages: list[StageRecord],
-    *,
-    every_steps: int,
-    timestep_fs: float,
-    temperature_kelvin: float,
-) -> list[Path]:
+def write_trajectory_index(path: Path, stages: list[StageRecord]) -> list[Path]:
     """Write trajectory.json and return the segment files that it names."""
-    entries = []
+    found: dict[str, list[dict[str, Any]]] = {"main": []}
     files = []
     for stage in stages:
-        for segment in segments(stage, every_steps):
-            file = stage.directory / segment["file"]
-            files.append(file)
-            entries.append(
-                {
-                    **segment,
-                    "file": str(file.relative_to(path.parent)),
-                    "timestep_fs": timestep_fs,
-                    "stage": stage.name,
-                    "ensemble": stage.ensemble,
-                    "temperature_kelvin": temperature_kelvin,
-                    "purpose": stage.purpose,
-                }
-            )
-    write_json(path, {"schema": SCHEMA, "streams": [{"name": "main", "segments": entries}]})
+        for stream in stage.streams:
+            for segment in segments(stage, stream):
+                file = stage.directory / segment["file"]
+                files.append(file)
+                found.setdefault(stream.name, []).append(
+                    {
+                        **segment,
+                        "file": str(file.relative_to(path.parent)),
+                        "timestep_fs": stage.timestep_fs,
+                        "stage": stage.name,
+                        "ensemble": stage.ensemble,
+                        "temperature_kelvin": stage.temperature_kelvin,
+                        "purpose": stage.purpose,
+                    }
+                )
+    listed = [{"name": name, "segments": entries} for name, entries in found.items()]
+    write_json(path, {"schema": SCHEMA, "streams": listed})
     return files
 
 
@@ -213,30 +231,24 @@ def _joined(tables: list[Table]) -> Table:
     return Table(names, np.array([rows[step] for step in sorted(rows)]))
 
 
+def _rows(
+    stage: StageRecord, steps: NDArray[Any], columns: list[NDArray[np.float64]]
+) -> list[tuple[StageRecord, int, list[float]]]:
+    numbers = np.array(columns).T.tolist()
+    return [(stage, int(step), row) for step, row in zip(steps, numbers, strict=True)]
+
+
 def _write_csv(
-    path: Path,
-    tables: list[tuple[StageRecord, Table]],
-    names: dict[str, str],
-    factors: dict[str, float],
-    timestep_fs: float,
+    path: Path, names: list[str], rows: list[tuple[StageRecord, int, list[float]]]
 ) -> None:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["step", "time_ps", "stage", *names.values()])
-    for stage, table in tables:
-        for row in range(len(table.rows)):
-            step = int(table.rows[row, 0])
-            values = [table.column(name)[row] * factors[name] for name in names]
-            writer.writerow(
-                [
-                    step,
-                    f"{step * timestep_fs / 1000.0:.6g}",
-                    stage.name,
-                    # Ten digits, as the engine prints: a drift of 1e-5 eV/atom is looked for in
-                    # totals of 240 eV/atom.
-                    *(f"{value:.10g}" for value in values),
-                ]
-            )
+    writer.writerow(["step", "time_ps", "stage", *names])
+    for stage, step, values in rows:
+        # Ten digits, as the engine prints: a drift of 1e-5 eV/atom is looked for in totals of
+        # 240 eV/atom.
+        written = ["" if math.isnan(value) else f"{value:.10g}" for value in values]
+        writer.writerow([step, f"{stage.time_ps(step):.6g}", stage.name, *written])
     write_text(path, buffer.getvalue())
 
 

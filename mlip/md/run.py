@@ -1,44 +1,58 @@
-"""`mlip md`: a protocol, a model and a structure to a run, or to one run a temperature."""
+"""`mlip md`: a protocol, a model and a structure to one run or a directory of runs."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ase import Atoms
-from ase.io import read, write
 
-from mlip.engines.lammps import layout
-from mlip.errors import DataError, EngineError, GateError, TypeMapError
-from mlip.execution.job import Resources
-from mlip.execution.local import visible_gpus
+from mlip.errors import DataError, GateError, MlipError
 from mlip.execution.progress import tell
-from mlip.execution.speed import forecast, remember_speed
-from mlip.files import replacing
+from mlip.execution.speed import remember_speed
 from mlip.manifest import Manifest
+from mlip.md.dynamics import THERMOSTAT_SEED
+from mlip.md.guards import HALTED, smallest_distances
+from mlip.md.layout import run_layout
+from mlip.md.plan import plan_md, speed_kind
 from mlip.md.records import (
     StageRecord,
     mean_cell,
+    stage_thermo,
     write_deviation,
     write_final_structure,
     write_thermo,
     write_trajectory_index,
 )
-from mlip.md.script import Cell
-from mlip.md.stage import StagePlan, Surroundings, run_stage, write_trajectory_so_far
-from mlip.md.summary import beyond_trust, stage_summary
+from mlip.md.script import RELEASE_SEED, Cell, Start
+from mlip.md.stage import StagePlan, Surroundings, records_so_far, run_stage
+from mlip.md.start import (
+    gets_tilts,
+    ids_by_origin,
+    is_triclinic,
+    read_structure,
+    require_fitting,
+    start_directories,
+    write_start,
+)
+from mlip.md.summary import beyond_trust, glass_summary, stage_summary
+from mlip.md.untrusted import UNTRUSTED, write_untrusted
 from mlip.model_directory import (
     ModelDirectory,
-    highest_trusted_deviation,
+    failed_levels,
     parity_status,
     read_model_directory,
 )
+from mlip.recipes.programme import Scheduled
 from mlip.recipes.protocol import Protocol
+from mlip.recipes.protocol_checks import cautions
+from mlip.recipes.stages import Minimise, held_origin
 from mlip.workspace import Workspace, open_workspace
 
-DCD_BYTES_PER_ATOM = 12
+__all__ = ["md", "plan_md", "read_structure"]
 
 
 def md(
@@ -51,17 +65,18 @@ def md(
     force: bool = False,
     overrides: list[str] | None = None,
 ) -> Manifest:
-    """Run a protocol at each of its temperatures.
+    """Run a protocol: once for each temperature, ramp rate, replica and structure.
 
     Parameters
     ----------
     protocol : Protocol
     out : Path
-        Run directory, or, with several temperatures, a directory of runs (``900K``, ...).
+        Run directory, or, with several runs, a directory of them (``900K``, ``replica_1``, ...).
     model : Path
-        Model directory; its first member drives, the others watch.
+        Model directory; the member that the protocol names drives, the others watch.
     structure : Path
-        Structure directory.
+        Structure directory, finished run (it starts from the end of that, with velocities of
+        its own), or a directory of either.
     accept_parity : bool
         Run although the model's parity is not proved; recorded in the manifest.
     force : bool
@@ -83,8 +98,10 @@ def md(
     # LAMMPS runs in directories of its own.
     out, model, structure = out.resolve(), model.resolve(), structure.resolve()
     potential = read_model_directory(model)
-    atoms = read_structure(structure)
-    _require_known_elements(atoms, potential, structure)
+    committee(potential, protocol.member)
+    starts = start_directories(structure)
+    for directory in starts.values():
+        require_fitting(protocol, read_structure(directory), potential, directory)
     parity = parity_status(model, potential.fastest)
     accepted = list(overrides or [])
     if not parity.ok:
@@ -94,24 +111,26 @@ def md(
                 "(the manifest records it)."
             )
         accepted.append("accept-parity")
-    temperatures = protocol.temperatures_kelvin
-    if len(temperatures) == 1:
-        return _run(protocol, 0, out, model, structure, accepted, force)
+    for text in cautions(protocol.programme()):
+        tell(f"Caution: {text}.")
+    runs = _runs(protocol, starts)
+    if len(runs) == 1:
+        (single, directory) = next(iter(runs.values()))
+        return _run(single, out, model, directory, accepted, force)
     with open_workspace(
         out,
         kind="runs",
         recipe=protocol.expanded(),
-        inputs=[model, structure],
+        inputs=[model, *starts.values()],
         overrides=accepted,
         force=force,
         notice=tell,
     ) as work:
         if work.finished:
             return work.manifest
-        runs = {f"{value:g}K": n for n, value in enumerate(temperatures)}
         manifests = {
-            name: _run(protocol, n, out / name, model, structure, accepted, force=False)
-            for name, n in runs.items()
+            name: _run(single, out / name, model, directory, accepted, force=False)
+            for name, (single, directory) in runs.items()
         }
         work.finish(
             [out / name / "manifest.json" for name in runs],
@@ -120,209 +139,195 @@ def md(
         return work.manifest
 
 
-def plan_md(protocol: Protocol, out: Path, *, model: Path, structure: Path) -> list[str]:
-    """Return what `md` would do, with its cost, without doing it."""
-    potential = read_model_directory(model)
-    atoms = read_structure(structure)
-    _require_known_elements(atoms, potential, structure)
-    parity = parity_status(model, potential.fastest)
-    lines = [
-        f"model      {model}: {len(potential.members)} members, "
-        + ("parity proved" if parity.ok else f"no MD: {parity.reason}"),
-        f"structure  {structure}: {atoms.get_chemical_formula()}, {len(atoms)} atoms",
-    ]
-    total = 0
-    for stage in protocol.stages:
-        steps = protocol.stage_steps(stage)
-        total += steps
-        what = f"{steps} steps" if steps else "minimisation"
-        lines.append(f"stage      {stage.name} ({stage.kind}): {what}")
-    runs = len(protocol.temperatures_kelvin)
-    frames = total // protocol.trajectory_every_steps
-    size = runs * frames * len(atoms) * DCD_BYTES_PER_ATOM
-    lines += [
-        "at         " + ", ".join(f"{value:g} K" for value in protocol.temperatures_kelvin),
-        f"cost       {runs * total} steps, {forecast(_speed_kind(), runs * total * len(atoms))}",
-        f"write      {out}: {frames} frames a run, {size / 1e6:.1f} MB of trajectory",
-    ]
-    return lines
-
-
-def read_structure(directory: Path) -> Atoms:
-    """Read the structure of a structure directory.
+def committee(potential: ModelDirectory, member: int) -> tuple[Path, ...]:
+    """Return the potentials of a committee, the driving one first.
 
     Raises
     ------
     DataError
-        If there is none, or its cell is not in the standard form.
+        If there is no such member.
     """
-    path = directory / "structure.extxyz"
-    if not path.is_file():
+    models = potential.fastest
+    if member >= len(models):
         raise DataError(
-            f"{directory}: no structure.extxyz here. Make one: mlip build NAME --out {directory}"
+            f"{potential.directory}: has {len(models)} members, counted from 0; the protocol "
+            f"wants member {member} to drive. Give a smaller one."
         )
-    try:
-        atoms = read(path, index=0, format="extxyz")
-    except Exception as error:  # ASE raises many kinds on a damaged file
-        raise DataError(f"{path}: not readable as extxyz ({error}).") from error
-    upper = atoms.cell.array[np.triu_indices(3, k=1)]
-    if np.abs(upper).max() > 1e-8 or not atoms.cell.rank == 3:
-        raise DataError(
-            f"{path}: the cell must be periodic with a along x and b in the xy plane; "
-            "mlip build turns it so."
-        )
-    return atoms
+    return (models[member], *models[:member], *models[member + 1 :])
+
+
+def _runs(protocol: Protocol, starts: dict[str, Path]) -> dict[str, tuple[Protocol, Path]]:
+    """Return protocol and structure of each run by name, each with random numbers of its own."""
+    found: dict[str, tuple[Protocol, Path]] = {}
+    for structure, directory in starts.items():
+        for single, name in zip(protocol.singles(), protocol.run_names(), strict=True):
+            label = "_".join(word for word in (structure, name) if word)
+            seeded = single.model_copy(update={"seed": protocol.seed + len(found)})
+            found[label] = (seeded, directory)
+    return found
 
 
 def _run(
     protocol: Protocol,
-    number: int,
     out: Path,
     model: Path,
     structure: Path,
     accepted: list[str],
     force: bool,
 ) -> Manifest:
-    temperature = protocol.temperatures_kelvin[number]
-    single = protocol.model_copy(update={"temperatures_kelvin": (temperature,)})
-    seed = protocol.seed + number
     with open_workspace(
         out,
         kind="run",
-        recipe=single.expanded(),
+        recipe=protocol.expanded(),
         inputs=[model, structure],
-        seeds={"velocities": seed},
+        seeds=_seeds(protocol),
         overrides=accepted,
         force=force,
         notice=tell,
     ) as work:
         if not work.finished:
-            _run_stages(single, seed, work, model, structure)
+            _run_protocol(protocol, work, model, structure)
         return work.manifest
 
 
-def _run_stages(
-    protocol: Protocol, seed: int, work: Workspace, model: Path, structure: Path
-) -> None:
+def _seeds(protocol: Protocol) -> dict[str, int]:
+    found = {"velocities": protocol.seed}
+    if any(part.is_ramp and part.stage.kind == "npt" for part in protocol.programme()):
+        found["thermostat"] = THERMOSTAT_SEED + protocol.seed
+    if any(held_origin(stage) for stage in protocol.stages):
+        found["released"] = RELEASE_SEED + protocol.seed
+    return found
+
+
+def _run_protocol(protocol: Protocol, work: Workspace, model: Path, structure: Path) -> None:
     out = work.directory
     potential = read_model_directory(model)
     atoms = read_structure(structure)
-    temperature = protocol.temperatures_kelvin[0]
-    _write_start(out, atoms, potential.type_map)
-    triclinic = _is_triclinic(atoms) or any(
-        stage.kind == "npt" and stage.barostat == "tri" for stage in protocol.stages
-    )
+    levels = failed_levels(model)
+    write_start(out, atoms, potential.type_map)
     around = Surroundings(
         protocol=protocol,
-        models=potential.fastest,
+        models=committee(potential, protocol.member),
         elements=potential.type_map,
-        temperature_kelvin=temperature,
-        triclinic=triclinic,
-        resources=_fitting(layout(bool(potential.compressed)), len(atoms)),
+        triclinic=is_triclinic(atoms) or gets_tilts(protocol),
+        ids_by_origin=ids_by_origin(atoms),
+        symbols=tuple(atoms.get_chemical_symbols()),
+        smallest_angstrom=smallest_distances(potential.type_map, model),
+        failed_levels=levels,
+        resources=run_layout(
+            out,
+            potential.fastest,
+            potential.type_map,
+            atoms=len(atoms),
+            atom_steps=float(protocol.programme()[-1].last_step * len(atoms)),
+            compressed=bool(potential.compressed),
+            token=work.token,
+        ),
         token=work.token,
     )
-    records: list[StageRecord] = []
-    source, step, moving = out / "structure.data", 0, False
-    cell: Cell | None = None
     began = time.monotonic()
     fresh = not (out / "stages").exists()
-    for n, stage in enumerate(protocol.stages):
-        dynamic = stage.kind != "minimise"
-        plan = StagePlan(
-            stage=stage,
-            directory=out / "stages" / f"{n:02d}_{stage.name}",
-            first_step=step,
-            source=source,
-            velocity_seed=seed if dynamic and not moving else None,
-            cell=cell if stage.kind == "nvt" and stage.cell == "mean" else None,
-        )
-        try:
-            record = run_stage(plan, around)
-        except EngineError:
-            # What a run that broke down has seen stays readable.
-            write_trajectory_so_far(out / "trajectory.json", records, plan, around)
-            raise
-        if dynamic:
-            records.append(record)
-        cell = mean_cell(record) if stage.kind == "npt" else None
-        moving = moving or dynamic
-        source, step = record.directory / "final.restart", record.last_step
+    records, last = _run_stages(around, out, atoms)
     seconds = time.monotonic() - began
+    step = protocol.programme()[-1].last_step
     if fresh and step:
-        remember_speed(_speed_kind(), step * len(atoms), seconds)
-    outputs = _write_records(out, protocol, records, atoms)
+        remember_speed(speed_kind(), step * len(atoms), seconds)
+    outputs = _write_records(out, records, atoms, levels)
     summary: dict[str, Any] = {
         "formula": atoms.get_chemical_formula(),
         "atoms": len(atoms),
-        "temperature_kelvin": temperature,
+        "temperature_kelvin": protocol.temperatures_kelvin[0],
+        "driving_member": protocol.member,
         "ranks": around.resources.ranks,
+        "threads": around.resources.threads,
         "gpus": around.resources.gpus,
-        **beyond_trust(records, highest_trusted_deviation(model)),
+        **beyond_trust(records, levels),
     }
-    summary |= {record.name: stage_summary(record, protocol.timestep_fs) for record in records}
+    summary |= {record.name: stage_summary(record, levels) for record in records}
+    if protocol.glass is not None:
+        inherent = run_stage(_inherent(last, protocol.glass.minimise), around)
+        summary["glass"] = glass_summary(protocol.programme(), protocol.glass, inherent, len(atoms))
     if fresh and records:
         summary["wall_seconds"] = round(seconds, 1)
         summary["katom_steps_per_second"] = round(step * len(atoms) / seconds / 1000, 2)
     work.finish(outputs, summary)
 
 
-def _write_start(out: Path, atoms: Atoms, elements: tuple[str, ...]) -> None:
-    """Keep the start structure, and give LAMMPS its types in the model's order."""
-    with replacing(out / "structure.extxyz") as temporary:
-        write(temporary, atoms, format="extxyz")
-    with replacing(out / "structure.data") as temporary:
-        write(
-            temporary,
-            atoms,
-            format="lammps-data",
-            specorder=list(elements),
-            masses=True,
-            units="metal",
-            atom_style="atomic",
-            force_skew=_is_triclinic(atoms),
+def _run_stages(
+    around: Surroundings, out: Path, atoms: Atoms
+) -> tuple[list[StageRecord], StagePlan]:
+    """Run all stages; return the records of those with dynamics, and the plan of the last."""
+    records: list[StageRecord] = []
+    source = out / "structure.data"
+    cell: Cell | None = None
+    held: str | None = None
+    volume = float(atoms.get_volume())
+    for n, part in enumerate(around.protocol.programme()):
+        stage = part.stage
+        dynamic = not isinstance(stage, Minimise)
+        plan = StagePlan(
+            part=part,
+            directory=out / "stages" / f"{n:02d}_{stage.name}",
+            source=source,
+            start=Start(
+                draws_velocities=dynamic and not records,
+                cell=cell if stage.kind == "nvt" and stage.cell == "mean" else None,
+                released=held if held != held_origin(stage) else None,
+            ),
+            volume_angstrom3=volume,
         )
+        try:
+            record = run_stage(plan, around)
+        except MlipError:
+            # What a run that broke down has seen stays readable.
+            if so_far := records_so_far(records, plan, around):
+                _write_tables(out, so_far, around.failed_levels)
+            if (plan.directory / HALTED).is_file():
+                write_final_structure(out / "halted.extxyz", plan.directory / HALTED, atoms)
+            raise
+        if dynamic:
+            records.append(record)
+            held = held_origin(stage)
+            volume = float(stage_thermo(record).column("Volume")[-1])
+        cell = mean_cell(record) if stage.kind == "npt" else None
+        source = record.directory / "final.restart"
+    return records, plan
+
+
+def _inherent(last: StagePlan, stage: Minimise) -> StagePlan:
+    """Return the minimisation that follows the last stage."""
+    end = last.part
+    part = Scheduled(
+        stage,
+        first_step=end.last_step,
+        last_step=end.last_step,
+        timestep_fs=end.timestep_fs,
+        start_ps=end.start_ps + end.duration_ps,
+        start_kelvin=end.end_kelvin,
+        end_kelvin=end.end_kelvin,
+    )
+    directory = last.directory.parent / f"{int(last.directory.name[:2]) + 1:02d}_{stage.name}"
+    source = last.directory / "final.restart"
+    return replace(last, part=part, directory=directory, source=source, start=Start())
 
 
 def _write_records(
-    out: Path, protocol: Protocol, records: list[StageRecord], atoms: Atoms
+    out: Path, records: list[StageRecord], atoms: Atoms, levels: Mapping[str, float]
 ) -> list[Path]:
     outputs = [out / "structure.extxyz", out / "structure.data"]
     if not records:
         return outputs
-    timestep = protocol.timestep_fs
-    write_thermo(out / "thermo.csv", records, timestep)
-    write_deviation(out / "deviation.csv", records, timestep)
-    files = write_trajectory_index(
-        out / "trajectory.json",
-        records,
-        every_steps=protocol.trajectory_every_steps,
-        timestep_fs=timestep,
-        temperature_kelvin=protocol.temperatures_kelvin[0],
-    )
+    files = _write_tables(out, records, levels)
     write_final_structure(out / "final.extxyz", records[-1].directory / "final.dump", atoms)
-    names = ("thermo.csv", "deviation.csv", "trajectory.json", "final.extxyz")
-    return outputs + [out / name for name in names] + files
+    return [*outputs, *files, out / "final.extxyz"]
 
 
-def _require_known_elements(atoms: Atoms, potential: ModelDirectory, structure: Path) -> None:
-    unknown = sorted(set(atoms.get_chemical_symbols()) - set(potential.type_map))
-    if unknown:
-        raise TypeMapError(
-            f"{structure}: has {', '.join(unknown)}, but {potential.directory} knows only "
-            f"{', '.join(potential.type_map)}. Use a model trained on these elements."
-        )
-
-
-def _fitting(resources: Resources, atoms: int) -> Resources:
-    """Use no more ranks than can be given a share of a small box."""
-    if resources.gpus:
-        return resources
-    return Resources(ranks=max(1, min(resources.ranks, atoms // 16)), threads=resources.threads)
-
-
-def _is_triclinic(atoms: Atoms) -> bool:
-    return bool(np.abs(atoms.cell.array[np.tril_indices(3, k=-1)]).max() > 1e-10)
-
-
-def _speed_kind() -> str:
-    return "md atom-steps, gpu" if visible_gpus() else "md atom-steps, cpu"
+def _write_tables(out: Path, records: list[StageRecord], levels: Mapping[str, float]) -> list[Path]:
+    """Write what readers need of the frames so far, and those that ask for a label."""
+    write_thermo(out / "thermo.csv", records)
+    write_deviation(out / "deviation.csv", records)
+    files = write_trajectory_index(out / "trajectory.json", records)
+    found = [out / name for name in ("thermo.csv", "deviation.csv", "trajectory.json")] + files
+    if levels and write_untrusted(out, levels):
+        found.append(out / UNTRUSTED)
+    return found

@@ -9,7 +9,7 @@ import pytest
 from mlip.errors import DataError
 from mlip.files import sha256, write_json
 from mlip.model_directory import (
-    highest_trusted_deviation,
+    failed_levels,
     network_precision,
     parity_status,
     read_model_directory,
@@ -167,25 +167,25 @@ def test_precision_of_a_foreign_file_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("levels", "expected"),
     [
-        ({"Li": (0.2, True), "P": (0.5, True)}, 0.5),
-        ({"Li": (0.2, True), "P": (0.5, False)}, None),
+        ({"Li": (0.2, True), "P": (0.5, True)}, {"Li": 0.2, "P": 0.5}),
+        ({"Li": (0.2, True), "P": (0.5, False)}, {}),
     ],
     ids=["calibrated", "an element not calibrated"],
 )
-def test_the_trusted_deviation_is_the_highest_level_of_a_calibrated_committee(
+def test_deviations_fail_above_the_upper_level_of_each_element_of_a_calibrated_committee(
     tmp_path, levels, expected
 ):
-    assert highest_trusted_deviation(tmp_path) is None
+    assert failed_levels(tmp_path) == {}
     content = {
         name: {"upper_ev_per_angstrom": upper, "calibrated": calibrated}
         for name, (upper, calibrated) in levels.items()
     }
     write_json(tmp_path / "validation" / "trust.json", {"levels": content})
-    assert highest_trusted_deviation(tmp_path) == expected
+    assert failed_levels(tmp_path) == expected
 
 
 @pytest.mark.parametrize("content", [{}, {"levels": {"Li": 0.3}}, ["levels"]])
 def test_a_damaged_trust_record_is_refused(tmp_path, content):
     write_json(tmp_path / "validation" / "trust.json", content)
     with pytest.raises(DataError, match="no record of trust levels"):
-        highest_trusted_deviation(tmp_path)
+        failed_levels(tmp_path)
