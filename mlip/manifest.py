@@ -138,16 +138,19 @@ def missing_outputs(directory: Path, manifest: Manifest, *, verify: bool = False
 
 
 def differing_keys(old: Any, new: Any, prefix: str = "") -> list[str]:
-    """Return the dotted keys whose values differ between two nested dictionaries."""
+    """Return the dotted keys whose values differ between two nested dictionaries.
+
+    A key that is absent is the same as one without a value: a later version may know more keys.
+    """
     if isinstance(old, dict) and isinstance(new, dict):
         keys: list[str] = []
         for key in sorted(set(old) | set(new), key=str):
             dotted = f"{prefix}.{key}" if prefix else str(key)
-            if key in old and key in new:
-                keys += differing_keys(old[key], new[key], dotted)
-            else:
-                keys.append(dotted)
+            keys += differing_keys(old.get(key), new.get(key), dotted)
         return keys
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = enumerate(zip(old, new, strict=True))
+        return [key for n, (a, b) in pairs for key in differing_keys(a, b, f"{prefix}.{n}")]
     return [] if old == new else [prefix]
 
 

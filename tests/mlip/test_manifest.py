@@ -123,6 +123,17 @@ def test_differing_keys_are_dotted_and_complete():
     old = {"a": {"b": 1, "c": [1, 2]}, "d": 1}
     new = {"a": {"b": 2, "c": [1, 2]}, "e": 1}
     assert differing_keys(old, new) == ["a.b", "d", "e"]
+    old = {"stages": [{"kind": "nvt", "ps": 1}, {"kind": "nvt"}]}
+    new = {"stages": [{"kind": "nvt", "ps": 2}, {"kind": "nvt"}]}
+    assert differing_keys(old, new) == ["stages.0.ps"]
+    assert differing_keys(old, {"stages": new["stages"][:1]}) == ["stages"]
+
+
+def test_a_key_without_a_value_is_the_same_as_none_at_all():
+    old = {"a": {"b": 1}, "list": [{"x": 1}]}
+    new = {"a": {"b": 1, "later": None}, "list": [{"x": 1, "later": None}], "also": None}
+    assert differing_keys(old, new) == differing_keys(new, old) == []
+    assert differing_keys(old, {**new, "also": 0}) == ["also"]
 
 
 def test_a_manifest_of_a_newer_program_is_refused(tmp_path):
