@@ -39,9 +39,9 @@ def beyond_trust(sources: Sequence[Source]) -> list[str]:
         if share > UNTESTED_SHARE:
             level = summary["highest_trusted_deviation_ev_per_angstrom"]
             found.append(
-                f"{source.name}: in {100 * share:.0f} % of the frames the committee disagrees by "
-                f"more than {number_text(level)} eV/Å, above which its forces are not trusted "
-                "(calibrated on unseen frames)."
+                f"{source.name}: in {100 * share:.0f} % of the frames the committee disagrees on "
+                f"an atom by more than its element's level (at most {number_text(level)} eV/Å), "
+                "above which forces are not trusted (calibrated on unseen frames)."
             )
     return found
 
