@@ -92,6 +92,8 @@ def md(
         If the structure has an element that the model does not know.
     GateError
         If parity is not proved.
+    InputError
+        If a new run does not fit the free disk or memory.
     EngineError
         If LAMMPS failed.
     """
@@ -111,6 +113,9 @@ def md(
                 "(the manifest records it)."
             )
         accepted.append("accept-parity")
+    if not out.exists():
+        # What a resumed run has written is no longer free, nor still to be written.
+        plan_md(protocol, out, model=model, structure=structure)
     for text in cautions(protocol.programme()):
         tell(f"Caution: {text}.")
     runs = _runs(protocol, starts)

@@ -226,6 +226,14 @@ def test_md_without_parity_is_refused(md_command, tmp_path, tiny_model):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_that_does_not_fit_the_disk_is_not_begun(md_command, tmp_path, monkeypatch, capsys):
+    full = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr("mlip.md.forecast.shutil.disk_usage", lambda _: full)
+    assert main(md_command()) == 2
+    assert "free are 1 kB" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_several_temperatures_make_a_directory_of_runs(md_command, tmp_path):
     out = tmp_path / "run"
     command = md_command(
