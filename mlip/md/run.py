@@ -14,6 +14,7 @@ from mlip.errors import DataError, GateError, MlipError
 from mlip.execution.progress import tell
 from mlip.execution.speed import remember_speed
 from mlip.manifest import Manifest
+from mlip.md.cavities import stage_voids
 from mlip.md.dynamics import THERMOSTAT_SEED
 from mlip.md.guards import HALTED, smallest_distances
 from mlip.md.layout import run_layout
@@ -248,7 +249,11 @@ def _run_protocol(protocol: Protocol, work: Workspace, model: Path, structure: P
         "gpus": around.resources.gpus,
         **beyond_trust(records, levels),
     }
-    summary |= {record.name: stage_summary(record, levels) for record in records}
+    voids = stage_voids(out, records)
+    summary |= {
+        record.name: stage_summary(record, levels) | voids.get(record.name, {})
+        for record in records
+    }
     if protocol.glass is not None:
         inherent = run_stage(_inherent(last, protocol.glass.minimise), around)
         summary["glass"] = glass_summary(protocol.programme(), protocol.glass, inherent, len(atoms))

@@ -25,6 +25,7 @@ def warnings(sources: Sequence[Source]) -> tuple[str, ...]:
     return (
         *beyond_trust(sources),
         *beyond_the_tested(sources),
+        *cavities(sources),
         *moving_framework(sources),
         *overridden_gates(sources),
     )
@@ -65,6 +66,26 @@ def beyond_the_tested(sources: Sequence[Source]) -> list[str]:
                 f"more than {number_text(limit)} eV/Å, the most it did on any test frame. The run "
                 "has left what the potential was tested on; its numbers show the workflow, not "
                 "the material."
+            )
+    return found
+
+
+def cavities(sources: Sequence[Source]) -> list[str]:
+    """Name the runs in which a hole has opened."""
+    found = []
+    for source in sources:
+        summary = source.manifest.summary if source.manifest is not None else {}
+        stages = {
+            name: stage["largest_void_angstrom"]
+            for name, stage in summary.items()
+            if isinstance(stage, dict) and stage.get("cavitated")
+        }
+        if stages:
+            words = ", ".join(f"{name} ({radius:g} Å)" for name, radius in stages.items())
+            found.append(
+                f"{source.name}: the sample has a cavity; radius of the largest sphere without "
+                f"atoms by stage: {words}. Density, structure and transport are not those of a "
+                "homogeneous material: raise the density or the pressure."
             )
     return found
 

@@ -185,6 +185,7 @@ def make_run(
     kelvin: float = 900.0,
     deviation: bool = True,
     beyond_trust: float | None = None,
+    cavitated: bool = False,
 ) -> Path:
     directory.mkdir(parents=True)
     rng = np.random.default_rng(1)
@@ -217,7 +218,13 @@ def make_run(
         "temperature_kelvin": kelvin,
         "katom_steps_per_second": 7.61,
         "heat": {"steps": 12000, "duration_ps": 12.0, "mean_temperature_kelvin": 602.4},
-        "production": {"steps": 36000, "duration_ps": 36.0, "mean_density_g_cm3": 1.8134},
+        "production": {
+            "steps": 36000,
+            "duration_ps": 36.0,
+            "mean_density_g_cm3": 1.8134,
+            "largest_void_angstrom": 5.25 if cavitated else 2.71,
+            "cavitated": cavitated,
+        },
     }
     if beyond_trust is not None:
         summary["highest_trusted_deviation_ev_per_angstrom"] = 0.2468

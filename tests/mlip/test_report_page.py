@@ -128,6 +128,14 @@ def test_a_run_whose_calibrated_deviation_is_too_large_is_called_untrusted(tmp_p
     assert ("in 31 % of the frames" in header) is warned
 
 
+@pytest.mark.parametrize("cavitated", [False, True])
+def test_a_run_with_a_hole_in_its_sample_is_no_homogeneous_material(tmp_path, cavitated):
+    run = make_run(tmp_path / "run", cavitated=cavitated)
+    header = write([run], tmp_path / "out").partition("</header>")[0]
+    assert ("has a cavity" in header) is cavitated
+    assert ("production (5.25 Å)" in header) is cavitated
+
+
 @pytest.mark.parametrize(("msd", "warned"), [(0.6, False), (15.0, True)])
 def test_a_moving_framework_is_no_ion_transport_in_a_solid(tmp_path, msd, warned):
     framework = Quantity(
