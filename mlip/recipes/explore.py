@@ -105,6 +105,7 @@ class ExploreRecipe(Recipe):
         Frames labelled a round, drawn blindly from runs that training never sees: the errors
         and the trust levels rest on them.
     train : TrainSettings
+        Of the rounds that have not begun to train; each model records its own.
     label : LabelRecipe
     accurate_share : float
         The loop has converged when in every state at least this share of the frames is
@@ -144,7 +145,11 @@ class ExploreRecipe(Recipe):
         return self
 
     def settings(self) -> dict[str, Any]:
-        """Return what may not change between calls: all but the number of rounds and cores."""
+        """Return what may not change between calls.
+
+        All but the number of rounds, the cores, and the training: data that grow may ask for more
+        steps. A round that has begun to train ends with the settings it began with.
+        """
         content = self.expanded()
-        del content["maximum_rounds"], content["label"]["execution"]
+        del content["maximum_rounds"], content["label"]["execution"], content["train"]
         return content

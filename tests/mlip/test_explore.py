@@ -132,7 +132,8 @@ def test_the_status_of_nothing_says_how_to_start(toy, tmp_path, capsys):
 
 def test_the_number_of_rounds_and_the_cores_may_change_between_calls(toy):
     one = load_recipe(toy, ExploreRecipe)
-    more = load_recipe(toy, ExploreRecipe, ["maximum_rounds=9", "label.execution.threads=2"])
+    changes = ["maximum_rounds=9", "label.execution.threads=2", "train.steps=77"]
+    more = load_recipe(toy, ExploreRecipe, changes)
     other = load_recipe(toy, ExploreRecipe, ["label.level.parameters.asap_cutoff=true"])
     assert one.settings() == more.settings()
     assert one.settings() != other.settings()
