@@ -26,6 +26,14 @@ class PositionSource(Protocol):
         ...
 
 
+class VelocitySource(Protocol):
+    """Where velocities come from, of the formats that hold them."""
+
+    def read(self, start: int, stop: int, ids: IntArray | slice) -> FloatArray:
+        """Return the velocities (stop - start, n, 3), Angstrom/ps."""
+        ...
+
+
 @dataclass(frozen=True)
 class Frame:
     """One stored instant.
@@ -79,6 +87,8 @@ class Trajectory:
         Charge of every atom, elementary charges; None if nobody named them.
     notes : tuple of str
         What a report must say of the source: columns used, frames left out for damage.
+    velocities : VelocitySource or None
+        Reader of velocities; None if the source has none.
     """
 
     path: Path
@@ -93,6 +103,7 @@ class Trajectory:
     origin: np.ndarray | None = None
     charges_e: FloatArray | None = None
     notes: tuple[str, ...] = ()
+    velocities: VelocitySource | None = None
 
     @property
     def n_frames(self) -> int:
@@ -204,15 +215,24 @@ def apply_motion_convention(trajectory: Trajectory, positions: FloatArray) -> Fl
     return np.cumsum(path, axis=0)
 
 
-def centre_of_mass_path(trajectory: Trajectory) -> FloatArray:
-    """Return the path of the mass-weighted centre of all atoms, to be subtracted from motion.
+def centre_of_mass_path(trajectory: Trajectory, ids: IntArray | None = None) -> FloatArray:
+    """Return the path of the mass-weighted centre of atoms, to be subtracted from motion.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+    ids : (n,) int array, optional
+        Rows of the atoms; all by default.
 
     Returns
     -------
     (F, 3) float array
         Displacement of the centre of mass since the first frame, Angstrom.
     """
-    weights = trajectory.masses / trajectory.masses.sum()
+    weights = trajectory.masses.copy()
+    if ids is not None:
+        weights[np.setdiff1d(np.arange(trajectory.n_atoms), ids)] = 0.0
+    weights /= weights.sum()
     centre = np.empty((trajectory.n_frames, 1, 3))
     for frame in trajectory.frames():
         centre[frame.index, 0] = weights @ frame.positions

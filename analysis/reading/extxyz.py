@@ -5,15 +5,22 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analysis.constants import FloatArray
 from analysis.errors import TrajectoryError
 from analysis.reading.spool import RawFrame
 from analysis.reading.text_lines import DamagedFrameError, open_lines
 
+if TYPE_CHECKING:
+    from ase import Atoms
+
 # Where extxyz files name the time or step of a frame.
 TIME_KEYS = ("time", "Time", "time_ps", "step", "Step")
+# Where they name velocities, in an order that matters only if a file has several.
+VELOCITY_COLUMNS = ("vel", "velo")
 
 
 def read_extxyz(path: Path) -> Iterator[RawFrame]:
@@ -66,10 +73,25 @@ def read_extxyz(path: Path) -> Iterator[RawFrame]:
             # A date or a list under such a name is no time.
             found = [atoms.info[key] for key in TIME_KEYS if key in atoms.info]
             times = [float(value) for value in found if isinstance(value, int | float | np.number)]
+            velocities, source = _velocities(atoms)
             yield RawFrame(
                 fractional=positions @ np.linalg.inv(cell),
                 cell=cell,
                 symbols=np.array(atoms.get_chemical_symbols()),
                 step=times[0] if times else None,
+                velocities=velocities,
+                velocity_source=source,
+                # Momenta are written by ASE alone, and always in its unit.
+                velocity_unit="ase" if source == "momenta" else "",
             )
             index += 1
+
+
+def _velocities(atoms: Atoms) -> tuple[FloatArray | None, str]:
+    for name in VELOCITY_COLUMNS:
+        found = atoms.arrays.get(name)
+        if found is not None and found.shape == (len(atoms), 3):
+            return np.array(found, dtype=float), name
+    if "momenta" in atoms.arrays:
+        return np.array(atoms.get_velocities(), dtype=float), "momenta"
+    return None, ""

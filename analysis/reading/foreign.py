@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from scipy import constants
 
 from analysis.errors import TimeGridError, TrajectoryError
 from analysis.reading.extxyz import read_extxyz
@@ -28,6 +30,13 @@ _ENDINGS = {
     ".lammpsdump": "lammps-dump",
     ".dump": "lammps-dump",
 }
+# In Angstrom/ps. ASE measures time such that 1 eV = 1 amu Angstrom^2 / time^2.
+VELOCITY_UNITS = {
+    "angstrom/ps": 1.0,
+    "angstrom/fs": 1000.0,
+    "ase": 1.0e-2 * math.sqrt(constants.e / constants.atomic_mass),
+}
+_DEFAULT_VELOCITY_UNIT = {"extxyz": "ase", "lammps-dump": "angstrom/ps"}
 # No MD of atoms takes shorter steps: the time step was given where the frame interval is asked.
 _SHORTEST_MD_STEP_FS = 0.05
 
@@ -42,6 +51,7 @@ def open_foreign(
     ensemble: str = "unknown",
     file_format: str | None = None,
     until_damage: bool = False,
+    velocity_unit: str | None = None,
 ) -> Trajectory:
     """Open a LAMMPS text dump, extxyz or XDATCAR trajectory, wrapped or unwrapped.
 
@@ -49,7 +59,8 @@ def open_foreign(
     fractional coordinates; unwrapped ones (xu yu zu, image flags) are taken as they are.
     Displacements are fractional differences times the current cell. Every frame is read once,
     now; unwrapped positions go to an unnamed file in the temporary directory (set by `TMPDIR`),
-    24 bytes an atom and frame.
+    24 bytes an atom and frame. Velocities, where the file has them (vx vy vz of a dump; vel, velo
+    or momenta of extxyz), take as much again.
 
     Parameters
     ----------
@@ -73,6 +84,10 @@ def open_foreign(
     until_damage : bool
         Open the frames before a torn or unreadable one, and say so in `Trajectory.notes`,
         instead of raising.
+    velocity_unit : {"angstrom/ps", "angstrom/fs", "ase"}, optional
+        Unit of velocities in the file. By default what a dump says in ITEM: UNITS, else that of
+        units `metal`, Angstrom/ps; of extxyz the unit of ASE, sqrt(eV/amu). What was taken stands
+        in `Trajectory.notes`.
 
     Returns
     -------
@@ -87,16 +102,22 @@ def open_foreign(
         If frames are not equally spaced, or `frame_interval_fs` is not positive or contradicts
         the file.
     TrajectoryError
-        If the file is missing, of another format, damaged, not periodic, changes its atoms, or
-        does not tell its species.
+        If the file is missing, of another format, damaged, not periodic, changes its atoms, does
+        not tell its species, or contradicts `velocity_unit`.
     """
     path = Path(path)
     if not 0 < frame_interval_fs < math.inf:
         raise TimeGridError(
             f"frame_interval_fs is {frame_interval_fs}; it must be positive and finite"
         )
+    kind = _format_of(path, file_format)
+    if velocity_unit is not None and velocity_unit not in VELOCITY_UNITS:
+        raise TrajectoryError(
+            f"{path}: velocity_unit is {velocity_unit!r}; expected one of "
+            f"{', '.join(VELOCITY_UNITS)}"
+        )
     spooled = spool_frames(
-        FORMATS[_format_of(path, file_format)](path),
+        FORMATS[kind](path),
         path,
         until_damage=until_damage,
         remedy="open them with until_damage=True (in a recipe: foreign.until_damage: true)",
@@ -106,6 +127,11 @@ def open_foreign(
     if spooled.damage:
         notes.append(f"{spooled.damage}; only the {len(spooled.cells)} frames before it are used")
     symbols = _species(spooled.first, species, path)
+    velocities = None
+    if spooled.velocities is not None:
+        unit = _velocity_unit(spooled.first, velocity_unit, kind, path)
+        velocities = replace(spooled.velocities, scale=VELOCITY_UNITS[unit])
+        notes.append(f"velocities from {spooled.first.velocity_source}, taken as {unit}")
     return Trajectory(
         path=path,
         species=np.array(symbols),
@@ -118,7 +144,18 @@ def open_foreign(
         source=spooled.source,
         charges_e=None if charges is None else charges_of(symbols, charges, path),
         notes=tuple(notes),
+        velocities=velocities,
     )
+
+
+def _velocity_unit(first: RawFrame, given: str | None, kind: str, path: Path) -> str:
+    told = first.velocity_unit
+    if told and given not in (None, told):
+        raise TrajectoryError(
+            f"{path}: velocities from {first.velocity_source} are in {told}, but velocity_unit is "
+            f"{given}; leave it out"
+        )
+    return told or given or _DEFAULT_VELOCITY_UNIT[kind]
 
 
 def _format_of(path: Path, named: str | None) -> str:

@@ -21,7 +21,9 @@ from analysis.reading.text_lines import DamagedFrameError, TextLines, open_lines
 
 # Units of length are Angstrom in these; the number is their unit of time in fs.
 _UNITS_FS = {"metal": 1000.0, "real": 1.0}
+_VELOCITY_UNITS = {"metal": "angstrom/ps", "real": "angstrom/fs"}
 _IMAGES = ("ix", "iy", "iz")
+_VELOCITIES = ("vx", "vy", "vz")
 # Dumps are printed with six digits unless told otherwise, or with a few decimals.
 _PRINT_RELATIVE = 2e-5
 _PRINT_ANGSTROM = 5e-3
@@ -70,7 +72,7 @@ def read_lammps_dump(path: Path) -> Iterator[RawFrame]:
 
     Positions come from xu yu zu if the dump has them, else from x y z with image flags, xs ys zs
     with image flags, xsu ysu zsu, x y z, xs ys zs, in this order; the last two are wrapped. Where
-    several are present they must agree.
+    several are present they must agree. Velocities come from vx vy vz, where all three are there.
 
     Parameters
     ----------
@@ -190,7 +192,7 @@ def _box(bounds: str, numbers: FloatArray, frame: str) -> tuple[FloatArray, Floa
 
 def _read_atoms(lines: TextLines, header: _Header) -> NDArray[np.void]:
     kinds = {"id": "i8", "type": "i4", "element": "U8"} | dict.fromkeys(_IMAGES, "i4")
-    used = {name for form in _FORMS for name in form.columns}
+    used = {name for form in _FORMS for name in form.columns} | set(_VELOCITIES)
     # Columns that are not used are kept one letter wide: their number still tells a torn line.
     fields = [
         (f"{name} ({n})", "U1") if name not in kinds | dict.fromkeys(used) else
@@ -224,6 +226,7 @@ def _raw_frame(
     for other in others:
         _check_agreement(table, header, best, fractional, other, frame)
     names = table.dtype.names or ()
+    moving = set(_VELOCITIES) <= set(names)
     return RawFrame(
         fractional=fractional,
         cell=header.cell,
@@ -234,6 +237,9 @@ def _raw_frame(
         step=header.step,
         time=header.time,
         time_units_fs=(_UNITS_FS[units],) if units else tuple(_UNITS_FS.values()),
+        velocities=np.stack([table[name] for name in _VELOCITIES], axis=1) if moving else None,
+        velocity_source=" ".join(_VELOCITIES) if moving else "",
+        velocity_unit=_VELOCITY_UNITS[units] if units else "",
     )
 
 

@@ -16,6 +16,7 @@ from analysis.reading.dcd import DcdFile, open_dcd, read_cells, read_positions
 from analysis.trajectory import IMAGE_FLAGS, Trajectory
 
 SCHEMA = 1
+DENSE = "dense"
 ORIGINS = ("crystal", "glass", "interface", "none")
 
 
@@ -140,6 +141,29 @@ def open_run(
     )
 
 
+def open_dense(directory: Path | str, *, stage: str | None = None) -> Trajectory | None:
+    """Open the closely spaced frames of the production stage, or return None if it has none.
+
+    Parameters
+    ----------
+    directory : path
+    stage : str, optional
+        As in `open_run`.
+
+    Raises
+    ------
+    TrajectoryError
+        As `open_run`.
+    """
+    path = Path(directory) / "trajectory.json"
+    dense = [
+        segment
+        for segment in read_streams(path.parent).get(DENSE, ())
+        if segment.purpose == "production" and stage in (None, segment.stage)
+    ]
+    return open_run(directory, stage=stage, stream=DENSE) if dense else None
+
+
 @dataclass(frozen=True)
 class _Part:
     """What a segment contributes; `damage` says why it is shorter than recorded."""
@@ -205,6 +229,21 @@ def read_segments(directory: Path, stream: str = "main") -> tuple[Segment, ...]:
     TrajectoryError
         If the file is missing or malformed, or has no such stream.
     """
+    streams = read_streams(directory)
+    if stream not in streams:
+        path = directory / "trajectory.json"
+        raise TrajectoryError(f"{path}: has no stream {stream!r}, only {sorted(streams)}")
+    return streams[stream]
+
+
+def read_streams(directory: Path) -> dict[str, tuple[Segment, ...]]:
+    """Read and check the segments of all streams of `trajectory.json`, by name.
+
+    Raises
+    ------
+    TrajectoryError
+        If the file is missing or malformed.
+    """
     path = directory / "trajectory.json"
     if not path.is_file():
         raise TrajectoryError(
@@ -218,10 +257,12 @@ def read_segments(directory: Path, stream: str = "main") -> tuple[Segment, ...]:
         found = record.get("schema") if isinstance(record, dict) else type(record).__name__
         raise TrajectoryError(f"{path}: schema {found!r}; this version reads schema {SCHEMA}")
     try:
-        streams = {entry["name"]: entry["segments"] for entry in record.get("streams", [])}
-        if stream not in streams:
-            raise TrajectoryError(f"{path}: has no stream {stream!r}, only {sorted(streams)}")
-        return tuple(_segment(entry, n, path) for n, entry in enumerate(streams[stream]))
+        return {
+            entry["name"]: tuple(
+                _segment(item, n, path) for n, item in enumerate(entry["segments"])
+            )
+            for entry in record.get("streams", [])
+        }
     except (KeyError, TypeError) as error:
         raise TrajectoryError(
             f"{path}: malformed ({type(error).__name__}: {error}); expected `streams`, each with "

@@ -46,6 +46,12 @@ class RawFrame:
         Time in one of `time_units_fs`.
     time_units_fs : tuple of float
         What the unit of `time` may be, fs.
+    velocities : (N, 3) float array or None
+        In the unit that `velocity_source` tells or the caller knows.
+    velocity_source : str
+        Columns the velocities are from.
+    velocity_unit : str
+        Their unit where the format or the file tells it, see `analysis.reading.velocities`.
     """
 
     fractional: FloatArray
@@ -57,17 +63,21 @@ class RawFrame:
     step: float | None = None
     time: float | None = None
     time_units_fs: tuple[float, ...] = ()
+    velocities: FloatArray | None = None
+    velocity_source: str = ""
+    velocity_unit: str = ""
 
 
 @dataclass(frozen=True)
 class SpooledSource:
-    """Unwrapped positions in an unnamed temporary file, which the system removes with us."""
+    """Positions or velocities in an unnamed temporary file, which the system removes with us."""
 
     file: tempfile._TemporaryFileWrapper
     n_atoms: int
+    scale: float = 1.0
 
     def read(self, start: int, stop: int, ids: IntArray | slice) -> FloatArray:
-        """Return positions, see `analysis.trajectory.PositionSource`."""
+        """Return `scale` times what the file holds, see `analysis.trajectory.PositionSource`."""
         frame_bytes = self.n_atoms * 24
         step = max(1, CHUNK_BYTES // frame_bytes)
         parts = []
@@ -75,7 +85,8 @@ class SpooledSource:
             shape = (min(stop, low + step) - low, self.n_atoms, 3)
             chunk = np.memmap(self.file, np.float64, "r", low * frame_bytes, shape)
             parts.append(np.array(chunk[:, ids]))
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        found = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return found if self.scale == 1.0 else found * self.scale
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,8 @@ class Spooled:
         Spacing of frames by `RawFrame.step` and `RawFrame.time`.
     damage : str
         Why reading ended before the end of the file; empty if it did not.
+    velocities : SpooledSource or None
+        In the unit of the file, where every frame has them.
     """
 
     source: SpooledSource
@@ -101,12 +114,15 @@ class Spooled:
     steps_apart: float | None
     time_apart: float | None
     damage: str
+    velocities: SpooledSource | None
 
 
 def spool_frames(
     frames: Iterator[RawFrame], path: Path, *, until_damage: bool, remedy: str
 ) -> Spooled:
     """Unwrap frames one by one into a temporary file, 24 bytes an atom and frame.
+
+    Velocities go to another of the same size, where the frames have them.
 
     Wrapped atoms are followed by the minimum image of the step in fractional coordinates.
 
@@ -132,6 +148,7 @@ def spool_frames(
     """
     # Kept open beyond this function: the trajectory reads from it for as long as it lives.
     file = tempfile.NamedTemporaryFile(prefix="analysis-", suffix=".positions")  # noqa: SIM115
+    speeds: tempfile._TemporaryFileWrapper | None = None
     cells: list[FloatArray] = []
     grid = _TimeGrid(path)
     first: RawFrame | None = None
@@ -142,8 +159,14 @@ def spool_frames(
         for index, frame in enumerate(frames):
             if not np.isfinite(frame.fractional).all():
                 raise DamagedFrameError("holds positions that are not finite")
+            if frame.velocities is not None and not np.isfinite(frame.velocities).all():
+                raise DamagedFrameError("holds velocities that are not finite")
             if first is None or previous is None:
                 first, images = frame, np.zeros_like(frame.fractional)
+                if frame.velocities is not None:
+                    speeds = tempfile.NamedTemporaryFile(  # noqa: SIM115
+                        prefix="analysis-", suffix=".velocities"
+                    )
             else:
                 _check_same_atoms(first, frame, path, index)
                 images = images - _crossings(previous, frame, path, index)
@@ -151,6 +174,8 @@ def spool_frames(
             previous = frame
             cells.append(frame.cell)
             _write(file, (frame.fractional + images) @ frame.cell)
+            if speeds is not None and frame.velocities is not None:
+                _write(speeds, frame.velocities)
     except DamagedFrameError as error:
         kept = len(cells)
         damage = f"frame {kept} is damaged: {error.what}"
@@ -166,6 +191,7 @@ def spool_frames(
         steps_apart=grid.steps_apart,
         time_apart=grid.time_apart,
         damage=damage,
+        velocities=None if speeds is None else SpooledSource(speeds, len(first.fractional)),
     )
 
 
@@ -175,7 +201,7 @@ def _write(file: tempfile._TemporaryFileWrapper, positions: FloatArray) -> None:
         file.flush()
     except OSError as error:
         raise TrajectoryError(
-            f"{file.name}: the unwrapped positions find no room ({error}); "
+            f"{file.name}: the frames find no room ({error}); "
             "set TMPDIR to a directory on a larger disk"
         ) from error
 
@@ -185,6 +211,11 @@ def _check_same_atoms(first: RawFrame, frame: RawFrame, path: Path, index: int) 
         raise TrajectoryError(
             f"{path}: frame {index} has positions from {frame.coordinates}, frame 0 from "
             f"{first.coordinates}; open the two parts one by one"
+        )
+    if frame.velocity_source != first.velocity_source:
+        raise TrajectoryError(
+            f"{path}: frame {index} has velocities from {frame.velocity_source or 'no column'}, "
+            f"frame 0 from {first.velocity_source or 'no column'}; open the two parts one by one"
         )
     if len(frame.fractional) == len(first.fractional):
         pairs = ((first.symbols, frame.symbols), (first.types, frame.types))
