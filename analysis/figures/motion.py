@@ -11,17 +11,21 @@ from matplotlib.figure import Figure
 
 from analysis.figures.style import COLOURS, STYLES, panels, styled
 from analysis.motion.diffusion import Diffusion
+from analysis.motion.joined import JoinedMsd
 from analysis.motion.msd import MeanSquaredDisplacement
 
 
 @styled
 def msd_figure(
-    curves: Sequence[MeanSquaredDisplacement], diffusion: Sequence[Diffusion] = ()
+    curves: Sequence[MeanSquaredDisplacement],
+    diffusion: Sequence[Diffusion] = (),
+    joined: Sequence[JoinedMsd] = (),
 ) -> Figure:
     """Draw the MSD of every species, log-log, and the fit of every diffusion coefficient.
 
     Returns PNG bytes. The left panel shows all species; the right one the mobile species on linear
-    axes with the fitted window shaded. A rejected fit is drawn grey and dashed and says so.
+    axes with the fitted window shaded. A rejected fit is drawn grey and dashed and says so. Points
+    of a joined curve show the dense frames, with their standard errors.
     """
     figure, axes = panels(1, 1 + bool(diffusion), width=3.6, height=3.2)
     left = axes[0]
@@ -34,11 +38,25 @@ def msd_figure(
             linestyle=STYLES[n % len(STYLES)],
             label=curve.label,
         )
+    order = [curve.label for curve in curves]
+    for item in joined:
+        n = order.index(item.label) if item.label in order else 0
+        early = slice(0, item.n_dense)
+        left.errorbar(
+            item.times_ps[early],
+            item.msd[early],
+            item.standard_errors[early],
+            color=COLOURS[n % len(COLOURS)],
+            fmt="o",
+            markersize=2.5,
+            elinewidth=0.8,
+            label=f"{item.label}, dense frames",
+        )
     left.set_xlabel("time (ps)")
     left.set_ylabel("MSD (Å$^2$)")
     left.legend(loc="upper left")
     if diffusion:
-        _draw_fits(axes[1], diffusion, [curve.label for curve in curves])
+        _draw_fits(axes[1], diffusion, order)
     return figure
 
 
@@ -69,6 +87,10 @@ def _draw_fits(axis: Any, diffusion: Sequence[Diffusion], order: Sequence[str]) 
         if item.fit is None:
             continue
         resolved = item.coefficient.status == "ok"
+        # The fits meet the MSD in the window; beyond it D is the slope with memory left out.
+        middle_ps = 0.5 * (item.fit.start_ps + item.fit.stop_ps)
+        height = item.fit.intercept + item.fit.slope * middle_ps
+        slope = item.slope.pooled if item.slope is not None else item.fit.slope
         line_times = np.array([0.0, item.fit.stop_ps])
         axis.axvspan(
             item.fit.start_ps,
@@ -80,7 +102,7 @@ def _draw_fits(axis: Any, diffusion: Sequence[Diffusion], order: Sequence[str]) 
         )
         axis.plot(
             line_times,
-            item.fit.intercept + item.fit.slope * line_times,
+            height + slope * (line_times - middle_ps),
             color="black" if resolved else "0.5",
             linestyle="-" if resolved else "--",
             linewidth=0.9,

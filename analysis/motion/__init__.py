@@ -1,1 +1,1 @@
-"""Motion of ions: displacements, diffusion, conductivity, vibrations."""
+"""Motion of ions: mean squared displacement, diffusion, frozen frameworks, vibrations."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from scipy import stats
 
 from analysis.constants import CM2_PER_S_PER_ANGSTROM2_PER_PS
-from analysis.motion.hops import NetHops
+from analysis.hops.net_hops import NetHops
+from analysis.motion.memory import AveragedSlope, averaged_slope
 from analysis.motion.msd import MeanSquaredDisplacement
 from analysis.motion.window import ONE_HOP_ANGSTROM, SlopeFit, diffusive_window
 from analysis.results import Quantity
@@ -19,6 +20,8 @@ MIN_ACTIVE_BLOCKS = 3
 # A block counts as active with a fair share of the smallest number of net hops.
 MIN_HOPS_PER_BLOCK = MIN_NET_HOPS // (2 * N_BLOCKS)
 LEVEL = 0.95
+# Below this MSD at the longest lag a fit rests on a part of one site change an ion.
+CAUTION_ANGSTROM2 = 10.0
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,13 @@ class Diffusion:
     coefficient : Quantity
         D, cm^2/s. If unresolved, `low` is 0 and `high` the bound from the MSD.
     msd_bound : Quantity
-        Upper bound MSD(t)/(6 t) at the longest lag, cm^2/s; inf while motion is still ballistic.
+        Upper bound MSD(t)/(2 d t) at the longest lag, cm^2/s; inf while motion is still ballistic.
     hop_bound : Quantity
         Upper bound from the number of net hops, cm^2/s, with the assumed hop length in `reason`.
     fit : SlopeFit or None
-        Fit the coefficient comes from, or that was tried last.
+        Straight line in the diffusive window, or in the one that was tried last.
+    slope : AveragedSlope or None
+        What the coefficient comes from; None if it is unresolved.
     msd : MeanSquaredDisplacement
     hops : NetHops
     """
@@ -43,6 +48,7 @@ class Diffusion:
     msd_bound: Quantity
     hop_bound: Quantity
     fit: SlopeFit | None
+    slope: AveragedSlope | None
     msd: MeanSquaredDisplacement
     hops: NetHops
 
@@ -70,17 +76,20 @@ def diffusion_coefficient(
 
     Notes
     -----
-    D = slope / 6 (Einstein relation; Frenkel and Smit, Understanding Molecular Simulation,
-    2nd ed., eq. 4.4.10). The interval is Student t with the observed variance between atoms, see
-    `window.fit_slope`. Measured coverage of the 95 % interval on 64 ions x 500 frames (1,000
-    replicas): Brownian, lattice hops, and either with a relaxed cage 93.5 to 95.3 %; hops that
-    reverse with probability 0.3 only 89.5 %, because a crossover that lasts into the window biases
-    the slope by 9 %.
+    D = slope / (2 d) in d dimensions (Einstein relation; Frenkel and Smit, Understanding Molecular
+    Simulation, 2nd ed., eq. 4.4.10), from `memory.averaged_slope`. How often the interval contains
+    the truth is measured: `analysis/calibration.csv`.
     """
     label = msd.label
     fit, objection = diffusive_window(msd)
+    slope = averaged_slope(msd, fit) if fit is not None and not objection else None
+    if slope is not None and slope.share_flat > 0.5 - 0.5 * level:
+        objection = (
+            f"with probability {slope.share_flat:.2g} the MSD relaxes and does not rise at long "
+            "times"
+        )
     msd_bound = _msd_bound(msd, fit, level, curve)
-    hop_bound = _hop_bound(hops, label, level)
+    hop_bound = _hop_bound(hops, msd, level)
     reasons = [f"motion is not diffusive: {objection}"] if objection else []
     blocks = hops.counts_in_blocks(N_BLOCKS)
     active = int((blocks >= MIN_HOPS_PER_BLOCK).sum())
@@ -89,7 +98,7 @@ def diffusion_coefficient(
             f"{len(hops.times_ps)} net hops, in {active} of {N_BLOCKS} time blocks at least "
             f"{MIN_HOPS_PER_BLOCK}; needs {MIN_NET_HOPS} in {MIN_ACTIVE_BLOCKS}"
         )
-    if fit is None or reasons:
+    if fit is None or slope is None or reasons:
         coefficient = Quantity(
             name=f"diffusion_coefficient_{label}",
             value=math.nan,
@@ -99,13 +108,15 @@ def diffusion_coefficient(
             level=level,
             status="unresolved",
             reason="; ".join(reasons)
-            + f"; bounds: {msd_bound.high:.2g} cm^2/s from MSD/(6 t), "
+            + f"; bounds: {msd_bound.high:.2g} cm^2/s from MSD/({2 * msd.dimensions} t), "
             + f"{hop_bound.high:.2g} cm^2/s from net hops",
             curve=curve,
         )
-        return Diffusion(coefficient, msd_bound, hop_bound, fit, msd, hops)
-    scale = CM2_PER_S_PER_ANGSTROM2_PER_PS / 6.0
-    low, high = fit.interval(level)
+        return Diffusion(coefficient, msd_bound, hop_bound, fit, None, msd, hops)
+    scale = CM2_PER_S_PER_ANGSTROM2_PER_PS / (2.0 * msd.dimensions)
+    low, high = slope.interval(level)
+    # A precise but improbable fit that contradicts the others could pull it out of the interval.
+    value = min(max(slope.pooled, low), high)
     averaged = (
         f"positions averaged over {hops.averaging_ps:.3g} ps"
         if hops.averaging_ps
@@ -113,19 +124,31 @@ def diffusion_coefficient(
     )
     coefficient = Quantity(
         name=f"diffusion_coefficient_{label}",
-        value=fit.slope * scale,
+        value=value * scale,
         unit="cm^2/s",
-        low=max(low, 0.0) * scale,
+        low=low * scale,
         high=high * scale,
         level=level,
         reason=f"MSD slope from {fit.start_ps:.4g} to {fit.stop_ps:.4g} ps, log slope "
         f"{fit.exponent:.2f} +- {fit.exponent_error:.2f} above a cage of "
-        f"{max(fit.intercept, 0.0):.2f} Angstrom^2; {len(hops.times_ps)} net hops above 2 Angstrom "
-        f"({averaged}); variance enlarged {fit.correlation:.2f}-fold for correlated ions; "
-        f"{msd.drift}; {msd.motion_convention}",
+        f"{max(fit.intercept, 0.0):.2f} Angstrom^2, corrected for memory with probability "
+        f"{slope.share_with_memory:.2f} from {slope.start_ps:.4g} ps on; "
+        f"{len(hops.times_ps)} net hops above 2 Angstrom ({averaged}); "
+        f"variance enlarged {fit.correlation:.2f}-fold for correlated ions; "
+        f"{msd.drift}; {msd.motion_convention}{_caution(msd, fit)}",
         curve=curve,
     )
-    return Diffusion(coefficient, msd_bound, hop_bound, fit, msd, hops)
+    return Diffusion(coefficient, msd_bound, hop_bound, fit, slope, msd, hops)
+
+
+def _caution(msd: MeanSquaredDisplacement, fit: SlopeFit) -> str:
+    reached = float(msd.msd[fit.lags[-1]])
+    if reached >= CAUTION_ANGSTROM2:
+        return ""
+    return (
+        f"; caution: the MSD is only {reached:.2g} Angstrom^2 at {fit.stop_ps:.4g} ps, less than "
+        f"{CAUTION_ANGSTROM2:g}, one site change an ion"
+    )
 
 
 def _msd_bound(
@@ -137,7 +160,7 @@ def _msd_bound(
     time_ps = float(msd.times_ps[msd.sample_lags[index]])
     values = msd.atom_msd[:, index]
     error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else 0.0
-    bound = (values.mean() + stats.norm.ppf(level) * error) / (6.0 * time_ps)
+    bound = (values.mean() + stats.norm.ppf(level) * error) / (2.0 * msd.dimensions * time_ps)
     ballistic = fit is not None and fit.exponent > 1.0 and "log slope" in fit.objection()
     return Quantity(
         name=f"diffusion_coefficient_msd_bound_{msd.label}",
@@ -147,23 +170,24 @@ def _msd_bound(
         high=math.inf if ballistic else bound * CM2_PER_S_PER_ANGSTROM2_PER_PS,
         level=level,
         status="unresolved",
-        reason="the log slope exceeds 1, so MSD/(6 t) still rises and bounds nothing"
+        reason="the log slope exceeds 1, so MSD/t still rises and bounds nothing"
         if ballistic
-        else f"upper bound MSD/(6 t) at {time_ps:.4g} ps; it includes vibration",
+        else f"upper bound MSD/({2 * msd.dimensions} t) at {time_ps:.4g} ps; it includes vibration",
         curve=curve,
     )
 
 
-def _hop_bound(hops: NetHops, label: str, level: float) -> Quantity:
+def _hop_bound(hops: NetHops, msd: MeanSquaredDisplacement, level: float) -> Quantity:
     count = len(hops.times_ps)
     # Upper Poisson limit of the expected number of events (Garwood, Biometrika 28, 437 (1936)).
     expected = 0.5 * stats.chi2.ppf(level, 2 * (count + 1))
     length = ONE_HOP_ANGSTROM
     if count:
         length = max(length, float((hops.lengths_angstrom**2).mean() ** 0.5))
+    # Of a hop in any direction d/3 of its square is seen in d dimensions: 2 d becomes 6.
     bound = expected * length**2 / (6.0 * hops.n_ions * hops.duration_ps)
     return Quantity(
-        name=f"diffusion_coefficient_hop_bound_{label}",
+        name=f"diffusion_coefficient_hop_bound_{msd.label}",
         value=math.nan,
         unit="cm^2/s",
         low=0.0,

@@ -28,8 +28,9 @@ class MeanSquaredDisplacement:
         Lag times, from zero.
     msd : (F,) float array
         Mean over atoms and all origins of the squared displacement, Angstrom^2.
-    msd_axes : (F, 3) float array
-        Its Cartesian parts xx, yy, zz, Angstrom^2.
+    msd_axes : (F, d) float array
+        Its parts, Angstrom^2: Cartesian xx, yy, zz without directions, otherwise one for each
+        direction that displacements were projected onto.
     n_origins : (F,) int array
         Time origins averaged over, F - lag.
     n_atoms : int
@@ -48,6 +49,9 @@ class MeanSquaredDisplacement:
         below three non-overlapping origins.
     motion_convention, drift : str
         How displacements were defined.
+    dimensions : int
+        Directions d that displacements have: 3, or fewer where they were projected. D is the
+        slope over 2 d.
     """
 
     label: str
@@ -63,6 +67,7 @@ class MeanSquaredDisplacement:
     correlation: FloatArray
     motion_convention: str
     drift: str = "centre of mass of all atoms removed"
+    dimensions: int = 3
 
     @property
     def frame_interval_ps(self) -> float:
@@ -76,6 +81,7 @@ def mean_squared_displacement(
     *,
     label: str,
     drift_path: FloatArray | None = None,
+    directions: FloatArray | None = None,
     max_bytes: int = DEFAULT_BLOCK_BYTES,
 ) -> MeanSquaredDisplacement:
     """Compute the MSD of the atoms `ids` over all lags and origins.
@@ -90,6 +96,9 @@ def mean_squared_displacement(
     drift_path : (F, 3) float array, optional
         Path to subtract from every atom, Angstrom; by default the centre of mass of all atoms,
         which costs one pass over the trajectory.
+    directions : (d, 3) float array, optional
+        Orthonormal rows onto which displacements are projected, such as the two in a plane or its
+        normal; by default all of the displacement counts.
     max_bytes : int
         Size limit of the positions held at once.
 
@@ -100,7 +109,7 @@ def mean_squared_displacement(
     Raises
     ------
     RangeError
-        If there are fewer than two frames or no atoms.
+        If there are fewer than two frames or no atoms, or directions are not orthonormal.
 
     Notes
     -----
@@ -116,13 +125,16 @@ def mean_squared_displacement(
         )
     if drift_path is None:
         drift_path = centre_of_mass_path(trajectory)
-    lags = _sample_lags(n_frames)
-    sums = np.zeros((n_frames, 3))
+    dimensions = 3 if directions is None else checked_directions(directions)
+    lags = sample_lags(n_frames)
+    sums = np.zeros((n_frames, dimensions))
     atom_msd = np.empty((len(ids), len(lags)))
     moments = _IndependentMoments.empty(n_frames, lags)
     done = 0
     for _, positions in trajectory.atom_blocks(ids, max_bytes):
         positions = positions - drift_path[:, None, :]
+        if directions is not None:
+            positions = positions @ np.asarray(directions, dtype=float).T
         for start in range(0, positions.shape[1], TRANSFORM_ATOMS):
             part = np.ascontiguousarray(
                 positions[:, start : start + TRANSFORM_ATOMS].transpose(1, 2, 0)
@@ -147,7 +159,41 @@ def mean_squared_displacement(
         n_independent=len(ids) * ((n_frames - 1) // lags),
         correlation=correlation,
         motion_convention=trajectory.motion_convention,
+        dimensions=dimensions,
     )
+
+
+def sample_lags(n_frames: int) -> IntArray:
+    """Return the logarithmically spaced lags, in frames, at which statistics are kept.
+
+    Twelve a decade, from 1 to `n_frames` - 1.
+    """
+    decades = np.log10(n_frames - 1) if n_frames > 2 else 0.0
+    count = int(np.ceil(decades * SAMPLE_LAGS_PER_DECADE)) + 1
+    return np.unique(np.round(np.geomspace(1, n_frames - 1, count)).astype(np.int64))
+
+
+def checked_directions(directions: FloatArray) -> int:
+    """Return how many directions there are.
+
+    Parameters
+    ----------
+    directions : (d, 3) float array
+
+    Raises
+    ------
+    RangeError
+        If the rows are not one to three orthonormal vectors.
+    """
+    rows = np.asarray(directions, dtype=float)
+    if rows.ndim != 2 or rows.shape[1] != 3 or not 1 <= len(rows) <= 3:
+        raise RangeError(f"directions of shape {rows.shape}; expected one to three rows of three")
+    if not np.allclose(rows @ rows.T, np.eye(len(rows)), atol=1e-8):
+        raise RangeError(
+            f"directions {rows.tolist()} are not orthonormal; divide each by its length and make "
+            "them perpendicular"
+        )
+    return len(rows)
 
 
 def windowed_squared_displacement(positions: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -155,12 +201,12 @@ def windowed_squared_displacement(positions: FloatArray) -> tuple[FloatArray, Fl
 
     Parameters
     ----------
-    positions : (n, 3, F) float array
+    positions : (n, d, F) float array
         Unwrapped positions, Angstrom.
 
     Returns
     -------
-    axes : (3, F) float array
+    axes : (d, F) float array
         Sum over atoms for each axis and lag, Angstrom^2.
     atoms : (n, F) float array
         Sum over axes for each atom and lag, Angstrom^2.
@@ -215,9 +261,3 @@ class _IndependentMoments:
             if len(series) >= 3 and self.between[k] > 0:
                 correlation[k] = series.var(ddof=1) / self.between[k]
         return variance, correlation
-
-
-def _sample_lags(n_frames: int) -> IntArray:
-    decades = np.log10(n_frames - 1) if n_frames > 2 else 0.0
-    count = int(np.ceil(decades * SAMPLE_LAGS_PER_DECADE)) + 1
-    return np.unique(np.round(np.geomspace(1, n_frames - 1, count)).astype(np.int64))

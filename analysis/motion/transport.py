@@ -2,23 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
 import numpy as np
 
+from analysis.conductivity.conductivity import nernst_einstein_conductivity, number_density
 from analysis.constants import FloatArray
+from analysis.errors import RangeError
 from analysis.figures.motion import msd_figure
-from analysis.motion.conductivity import nernst_einstein_conductivity, number_density
+from analysis.hops.net_hops import net_hops
 from analysis.motion.diffusion import Diffusion, diffusion_coefficient
-from analysis.motion.hops import net_hops
+from analysis.motion.framework import framework_quantities, framework_state
+from analysis.motion.joined import JoinedMsd, joined_msd
 from analysis.motion.msd import MeanSquaredDisplacement, mean_squared_displacement
 from analysis.results import Curve, Findings, Quantity, Skipped
 from analysis.trajectory import Trajectory, centre_of_mass_path
 
 MIN_MSD_FRAMES = 10
+# Vibration of the centre of a framework stays below it.
+RECOIL_ANGSTROM = 0.1
 
 
-def transport_findings(
-    trajectory: Trajectory, mobile: str | None, charge_e: float = 1.0
-) -> Findings:
+@dataclass(frozen=True)
+class Transport:
+    """What the motion of single ions says, for what builds on it.
+
+    Attributes
+    ----------
+    findings : Findings
+    curves : mapping of str to MeanSquaredDisplacement
+        By species; empty if there are too few frames.
+    diffusion : Diffusion or None
+        Of the mobile species, if there is one.
+    framework_label : str
+        What a conductivity of this run must be called, such as "melt"; "" if its framework is
+        frozen or was not judged.
+    """
+
+    findings: Findings
+    curves: Mapping[str, MeanSquaredDisplacement]
+    diffusion: Diffusion | None
+    framework_label: str
+
+
+def transport(
+    trajectory: Trajectory,
+    mobile: str | None,
+    charge_e: float = 1.0,
+    *,
+    drift_path: FloatArray | None = None,
+    dense: Trajectory | None = None,
+) -> Transport:
     """Compute mean squared displacements of every species, and transport of the mobile one.
 
     Parameters
@@ -28,12 +63,17 @@ def transport_findings(
         Mobile species.
     charge_e : float
         Its charge, elementary charges.
+    drift_path : (F, 3) float array, optional
+        Path to subtract from every atom, Angstrom; by default the centre of mass of all atoms.
+    dense : Trajectory, optional
+        More closely spaced frames of the same atoms, for short times.
     """
     findings = Findings()
     if trajectory.n_frames < MIN_MSD_FRAMES:
         reason = f"{trajectory.n_frames} frames; needs at least {MIN_MSD_FRAMES}"
-        return Findings(skipped=[Skipped("msd", reason)])
-    drift_path = centre_of_mass_path(trajectory)
+        return Transport(Findings(skipped=[Skipped("msd", reason)]), {}, None, "")
+    if drift_path is None:
+        drift_path = centre_of_mass_path(trajectory)
     curves = {}
     for species in sorted(set(trajectory.species.tolist())):
         ids = trajectory.ids_of(species)
@@ -41,35 +81,83 @@ def transport_findings(
             trajectory, ids, label=species, drift_path=drift_path
         )
         findings.curves.append(_msd_curve(curves[species]))
-    findings.quantities += _framework(curves, mobile)
-    diffusion = []
+    joined = _add_dense(findings, curves, dense, mobile)
+    label = _add_framework(findings, trajectory, curves, mobile, drift_path)
+    diffusion = None
     if mobile is None:
         findings.skipped.append(
             Skipped("diffusion_coefficient", "no Li in the cell; name the mobile species")
         )
     else:
-        diffusion.append(_add_transport(findings, trajectory, curves[mobile], drift_path, charge_e))
-    findings.figures["msd"] = msd_figure(list(curves.values()), diffusion)
-    return findings
-
-
-def _framework(curves: dict[str, MeanSquaredDisplacement], mobile: str | None) -> list[Quantity]:
-    """Return how far the slowest species has moved: the network former tells solid from melt."""
-    immobile = {species: msd for species, msd in curves.items() if species != mobile}
-    if not immobile:
-        return []
-    lag = len(next(iter(immobile.values())).times_ps) // 2
-    slowest = min(immobile, key=lambda species: immobile[species].msd[lag])
-    curve = immobile[slowest]
-    return [
-        Quantity(
-            name=f"framework_mean_squared_displacement_{slowest}",
-            value=float(curve.msd[lag]),
-            unit="Angstrom^2",
-            reason=f"MSD of {slowest}, the slowest species, after {curve.times_ps[lag]:.3g} ps",
-            curve=f"msd_{slowest}.csv",
+        diffusion = _add_transport(
+            findings, trajectory, curves[mobile], drift_path, charge_e, label
         )
-    ]
+    findings.figures["msd"] = msd_figure(
+        list(curves.values()), [diffusion] if diffusion else [], joined
+    )
+    return Transport(findings, curves, diffusion, label)
+
+
+def _add_dense(
+    findings: Findings,
+    curves: Mapping[str, MeanSquaredDisplacement],
+    dense: Trajectory | None,
+    mobile: str | None,
+) -> list[JoinedMsd]:
+    """Join the closely spaced frames to the others; say where the two disagree on mobile ions."""
+    if dense is None or dense.n_frames < MIN_MSD_FRAMES:
+        return []
+    drift_path = centre_of_mass_path(dense)
+    found = []
+    for species, main in curves.items():
+        short = mean_squared_displacement(
+            dense, dense.ids_of(species), label=species, drift_path=drift_path
+        )
+        joined = joined_msd(main, short)
+        found.append(joined)
+        # Atoms of a framework recoil together, so that their scatter is no error of the mean.
+        if species == mobile and joined.disagreement:
+            findings.statements.append(f"{joined.disagreement}.")
+        findings.curves.append(
+            Curve(
+                f"msd_joined_{species}",
+                {
+                    "time [ps]": joined.times_ps,
+                    "msd [Angstrom^2]": joined.msd,
+                    "standard error over atoms [Angstrom^2]": joined.standard_errors,
+                },
+            )
+        )
+    return found
+
+
+def _add_framework(
+    findings: Findings,
+    trajectory: Trajectory,
+    curves: Mapping[str, MeanSquaredDisplacement],
+    mobile: str | None,
+    drift_path: FloatArray,
+) -> str:
+    """Judge the framework; return what transport through it must be called, "" if it is frozen."""
+    frozen = {species: msd for species, msd in curves.items() if species != mobile}
+    ids = np.flatnonzero(trajectory.species != (mobile or ""))
+    if mobile is not None and frozen:
+        # A light framework recoils from the ions; that is no motion off its sites.
+        path = centre_of_mass_path(trajectory, ids)
+        if np.ptp(path - drift_path, axis=0).max() > RECOIL_ANGSTROM:
+            frozen = {
+                species: mean_squared_displacement(
+                    trajectory, trajectory.ids_of(species), label=species, drift_path=path
+                )
+                for species in frozen
+            }
+    try:
+        state = framework_state(trajectory, frozen)
+    except RangeError as error:
+        findings.skipped.append(Skipped("framework_frozen", str(error)))
+        return ""
+    findings.quantities += framework_quantities(state, frozen)
+    return state.label
 
 
 def _add_transport(
@@ -78,6 +166,7 @@ def _add_transport(
     msd: MeanSquaredDisplacement,
     drift_path: FloatArray,
     charge_e: float,
+    framework_label: str,
 ) -> Diffusion:
     ids = trajectory.ids_of(msd.label)
     hops = net_hops(trajectory, ids, drift_path=drift_path)
@@ -106,14 +195,15 @@ def _add_transport(
     if trajectory.temperature_kelvin is None:
         findings.skipped.append(Skipped(name, "the trajectory names no temperature"))
     else:
-        findings.quantities.append(
-            nernst_einstein_conductivity(
-                diffusion.coefficient,
-                number_density_per_cm3=density,
-                temperature_kelvin=trajectory.temperature_kelvin,
-                charge_e=charge_e,
-            )
+        single = nernst_einstein_conductivity(
+            diffusion.coefficient,
+            number_density_per_cm3=density,
+            temperature_kelvin=trajectory.temperature_kelvin,
+            charge_e=charge_e,
         )
+        if framework_label:
+            single = replace(single, reason=f"{framework_label}; {single.reason}")
+        findings.quantities.append(single)
     return diffusion
 
 

@@ -1,4 +1,7 @@
-"""Find where an MSD is diffusive and fit its slope there with an interval that covers."""
+"""Find where an MSD is diffusive: a straight line that local slopes and their errors accept.
+
+The slope at long times, free of memory, is that of `memory.averaged_slope`.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +112,7 @@ def diffusive_window(msd: MeanSquaredDisplacement) -> tuple[SlopeFit | None, str
     """
     if msd.n_atoms < 2:
         return None, "a single atom gives no error estimate"
-    usable = _usable_lags(msd)
+    usable = usable_lags(msd)
     lags = msd.sample_lags[usable]
     # One start, and later ones only where it fails: choosing the start by the slope itself would
     # select on noise and cost the interval its coverage.
@@ -117,7 +120,9 @@ def diffusive_window(msd: MeanSquaredDisplacement) -> tuple[SlopeFit | None, str
     starts = starts[starts + 3 <= len(lags)]
     if not len(starts):
         return None, "too few frames for half a decade of lag times"
-    moved = np.flatnonzero(msd.msd[lags[starts]] >= ONE_HOP_ANGSTROM**2)
+    # Of a hop in any direction, this is the part along those that the MSD is projected onto.
+    one_hop = ONE_HOP_ANGSTROM**2 * msd.dimensions / 3.0
+    moved = np.flatnonzero(msd.msd[lags[starts]] >= one_hop)
     fit, objection = None, ""
     for first in starts[moved if len(moved) else [-1]]:
         fit = fit_slope(msd, usable[first:])
@@ -157,7 +162,7 @@ def fit_slope(msd: MeanSquaredDisplacement, chosen: IntArray) -> SlopeFit:
     mean = atoms.mean(axis=0)
     weights = _gls_weights(times, msd.variance[chosen], msd.n_independent[chosen])
     slope, intercept = weights @ mean
-    correlation = _correlation(msd, int(chosen[0]))
+    correlation = correlation_between_ions(msd, int(chosen[0]))
     covariance = np.atleast_2d(np.cov(atoms, rowvar=False)) / len(atoms) * correlation
 
     # A cage cannot be negative; a negative intercept is noise or ballistic motion.
@@ -186,7 +191,8 @@ def fit_slope(msd: MeanSquaredDisplacement, chosen: IntArray) -> SlopeFit:
     )
 
 
-def _usable_lags(msd: MeanSquaredDisplacement) -> IntArray:
+def usable_lags(msd: MeanSquaredDisplacement) -> IntArray:
+    """Return which sample lags have two origins and enough independent displacements."""
     lags = msd.sample_lags
     longest = (len(msd.times_ps) - 1) / 2
     return np.flatnonzero((lags <= longest) & (msd.n_independent >= MIN_INDEPENDENT))
@@ -196,8 +202,10 @@ def _gls_weights(times: FloatArray, variance: FloatArray, n_independent: IntArra
     order = np.arange(len(times))
     shorter = np.minimum(order[:, None], order[None, :])
     longer = np.maximum(order[:, None], order[None, :])
-    # A variance of zero (identical atoms) must still leave a positive definite matrix.
-    variance = np.maximum(variance, 1e-12 * max(variance.max(), 1e-300))
+    # Weights do not depend on the unit of the variance. One of zero, of identical atoms or of
+    # atoms that stand still, must still leave a positive definite matrix.
+    largest = float(variance.max())
+    variance = np.maximum(variance / largest, 1e-12) if largest > 0 else np.ones_like(variance)
     sigma = variance[shorter] / n_independent[longer]
     scale = np.sqrt(np.diag(sigma))
     values, vectors = np.linalg.eigh(sigma / np.outer(scale, scale))
@@ -229,7 +237,11 @@ def _exponent(
     return float(np.log(late / early) / span), error
 
 
-def _correlation(msd: MeanSquaredDisplacement, index: int) -> float:
+def correlation_between_ions(msd: MeanSquaredDisplacement, index: int) -> float:
+    """Return the factor by which moving together enlarges the variance of the MSD.
+
+    Measured at sample lags up to `index`; 1 where it does not exceed 1 significantly.
+    """
     lags = msd.sample_lags
     # Lags a little before the window: still past vibration, and seen several times more often.
     near = (lags <= lags[index]) & (CORRELATION_RATIO * lags >= lags[index])

@@ -4,20 +4,35 @@ import dataclasses
 
 import numpy as np
 import pytest
-from toy_trajectories import TRICLINIC, brownian, lattice_hops, make_trajectory, ornstein_uhlenbeck
+from toy_trajectories import (
+    IMAGES,
+    TRICLINIC,
+    XS,
+    XSU,
+    XU,
+    X,
+    brownian,
+    lattice_hops,
+    make_trajectory,
+    ornstein_uhlenbeck,
+    write_dump,
+)
 
 from analysis.errors import RangeError
 from analysis.motion.msd import mean_squared_displacement
+from analysis.reading.foreign import open_foreign
 from analysis.trajectory import FRACTIONAL_DIFFERENCES, IMAGE_FLAGS, centre_of_mass_path
 
 STILL = "no drift"
 
 
-def msd_of(positions, *, drift=None, **keywords):
+def msd_of(positions, *, drift=None, directions=None, **keywords):
     trajectory = make_trajectory(positions, **keywords)
     path = np.zeros((len(positions), 3)) if drift == STILL else None
     ids = np.arange(trajectory.n_atoms)
-    return mean_squared_displacement(trajectory, ids, label="Li", drift_path=path)
+    return mean_squared_displacement(
+        trajectory, ids, label="Li", drift_path=path, directions=directions
+    )
 
 
 def direct_msd(positions):
@@ -142,6 +157,68 @@ def test_fixed_fractional_coordinates_in_a_breathing_box_move_only_by_image_flag
     assert by_fractions.msd.max() < 1e-20
     assert by_flags.msd.max() > 0.1
     assert by_fractions.motion_convention != by_flags.motion_convention
+
+
+def rotation(rng):
+    return np.linalg.qr(rng.normal(size=(3, 3)))[0]
+
+
+def test_projected_msd_is_that_of_the_projected_path(rng):
+    positions = brownian(rng, 20, 80) * np.array([1.0, 0.5, 0.2])
+    axes = rotation(rng)
+    plane = msd_of(positions, drift=STILL, directions=axes[:2])
+    normal = msd_of(positions, drift=STILL, directions=axes[2:])
+    whole = msd_of(positions, drift=STILL)
+    assert (plane.dimensions, normal.dimensions, whole.dimensions) == (2, 1, 3)
+    assert plane.msd_axes.shape == (80, 2)
+    np.testing.assert_allclose(normal.msd, direct_msd(positions @ axes[2:].T), rtol=1e-9)
+    np.testing.assert_allclose(plane.msd + normal.msd, whole.msd, rtol=1e-9)
+    np.testing.assert_allclose(plane.atom_msd + normal.atom_msd, whole.atom_msd, rtol=1e-8)
+    np.testing.assert_allclose(
+        plane.msd_axes[:, 1], direct_msd(positions @ axes[1:2].T), rtol=1e-9, atol=1e-12
+    )
+
+
+def test_projection_onto_the_cartesian_axes_is_no_projection(rng):
+    positions = brownian(rng, 20, 80)
+    ours = msd_of(positions, directions=np.eye(3))
+    np.testing.assert_allclose(ours.msd_axes, msd_of(positions).msd_axes, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("directions", "message"),
+    [
+        ([[2.0, 0, 0]], "not orthonormal"),
+        ([[1.0, 0, 0], [0.6, 0.8, 0]], "not orthonormal"),
+        ([1.0, 0, 0], "one to three rows"),
+        (np.zeros((0, 3)), "one to three rows"),
+        ([[1.0, 0]], "one to three rows"),
+    ],
+)
+def test_directions_that_are_not_orthonormal_rows_are_refused(rng, directions, message):
+    with pytest.raises(RangeError, match=message):
+        msd_of(brownian(rng, 3, 10), directions=np.array(directions))
+
+
+@pytest.mark.parametrize("cell", [np.diag([9.0, 8.0, 7.0]), TRICLINIC])
+def test_msd_is_the_same_from_wrapped_unwrapped_and_image_columns(rng, tmp_path, cell):
+    positions = brownian(rng, 6, 40, D=0.1) + rng.random((6, 3)) @ cell
+    curves = [
+        mean_squared_displacement(
+            open_foreign(
+                write_dump(tmp_path / f"{n}.lammpstrj", positions, cell, columns, types=["Li"] * 6),
+                frame_interval_fs=1000.0,
+                temperature_kelvin=300.0,
+                species=["Li"] * 6,
+            ),
+            np.arange(6),
+            label="Li",
+        ).msd
+        for n, columns in enumerate((XU, f"{X} {IMAGES}", XSU, X, f"{XS} {IMAGES}"))
+    ]
+    assert curves[0][-1] > 1.0
+    for curve in curves[1:]:
+        np.testing.assert_allclose(curve, curves[0], rtol=1e-8, atol=1e-9)
 
 
 def test_msd_of_a_single_frame_is_refused(rng):

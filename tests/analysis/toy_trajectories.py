@@ -79,6 +79,30 @@ def ornstein_uhlenbeck(rng, n_atoms, n_frames, relaxation_frames, width):
     return positions
 
 
+def reversing_hops(rng, n_atoms, n_frames, probability=0.02, reversal=0.3, length=3.0):
+    """Hops each of which undoes the one before with probability `reversal`.
+
+    The mean cosine between hops n apart is (-reversal)**n, so that
+    D = length**2 probability / 6 (1 - reversal) / (1 + reversal).
+    """
+    atom, frame = np.nonzero((rng.random((n_frames - 1, n_atoms)) < probability).T)
+    fresh = rng.random(len(atom)) >= reversal
+    fresh[np.flatnonzero(np.diff(atom, prepend=-1))] = True
+    event = np.arange(len(atom))
+    source = np.maximum.accumulate(np.where(fresh, event, 0))
+    sign = rng.choice([-1.0, 1.0], len(atom))[source] * (-1.0) ** (event - source)
+    axis = rng.integers(0, 3, len(atom))[source]
+    positions = np.zeros((n_frames, n_atoms, 3))
+    positions[frame + 1, atom, axis] = sign * length
+    return np.cumsum(positions, axis=0)
+
+
+def two_populations(rng, n_atoms, n_frames, D=0.05, ratio=10.0):
+    """Brownian atoms, each with `D` or slower by `ratio` with equal chance, for good."""
+    slower = np.where(rng.random(n_atoms) < 0.5, 1.0, 1.0 / np.sqrt(ratio))
+    return brownian(rng, n_atoms, n_frames, D) * slower[:, None]
+
+
 TRICLINIC = np.array([[11.0, 0.0, 0.0], [2.5, 10.0, 0.0], [-1.5, 2.0, 9.0]])
 
 

@@ -1,0 +1,1 @@
+"""Hops of ions, rotations of anions."""
