@@ -1,0 +1,1 @@
+"""Distributions of displacements: non-Gaussian parameter, van Hove functions, F_s."""
