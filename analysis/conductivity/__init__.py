@@ -1,0 +1,1 @@
+"""Conductivity of single ions and of all together."""
