@@ -1,0 +1,1 @@
+"""Motion by region, or by what surrounds an ion."""
