@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from analysis.constants import FloatArray
 from analysis.errors import AnalysisError
 
-SCHEMA = 2
+SCHEMA = 3
 Status = Literal["ok", "unresolved", "refused"]
 
 
@@ -107,12 +107,15 @@ class Findings:
     figures : dict of str to bytes
         PNG images by file name without extension.
     skipped : list of Skipped
+    statements : list of str
+        Sentences: what can and what cannot be concluded.
     """
 
     quantities: list[Quantity] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
     figures: dict[str, bytes] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
+    statements: list[str] = field(default_factory=list)
 
     def add(self, other: Findings) -> None:
         """Take in what another observable found."""
@@ -120,6 +123,7 @@ class Findings:
         self.curves += other.curves
         self.figures |= other.figures
         self.skipped += other.skipped
+        self.statements += other.statements
 
 
 def gather(findings: Mapping[str, Findings]) -> Findings:

@@ -64,11 +64,49 @@ def write_analysis(
             }
             for name, topic in findings.items()
         },
+        "statements": list(together.statements),
         "skipped": [{"name": item.name, "reason": item.reason} for item in together.skipped],
         "provenance": dict(provenance),
     }
     text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
     write_atomically(out / "results.json", (text + "\n").encode())
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a `results.json` of this or an earlier schema, brought to this one.
+
+    Raises
+    ------
+    AnalysisError
+        If the file is missing, malformed or of a later schema.
+    """
+    if not path.is_file():
+        raise AnalysisError(f"{path}: no such file; analyse the run first")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise AnalysisError(f"{path}: not valid JSON ({error}); repeat the analysis") from error
+    if not isinstance(record, dict):
+        raise AnalysisError(f"{path}: expected a JSON object; repeat the analysis")
+    return upgrade(record, path)
+
+
+def upgrade(record: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Bring the content of an older `results.json` to the present schema.
+
+    Schema 2 has no statements.
+
+    Raises
+    ------
+    AnalysisError
+        If it is of an unknown schema.
+    """
+    schema = record.get("schema")
+    if schema == 2:
+        return record | {"schema": SCHEMA, "statements": []}
+    if schema != SCHEMA:
+        raise AnalysisError(f"{path}: schema {schema!r}; this version reads schema 2 and {SCHEMA}")
+    return record
 
 
 def read_results(path: Path) -> list[Quantity]:
@@ -77,19 +115,9 @@ def read_results(path: Path) -> list[Quantity]:
     Raises
     ------
     AnalysisError
-        If the file is missing, malformed or of another schema.
+        If the file is missing, malformed or of a later schema.
     """
-    if not path.is_file():
-        raise AnalysisError(f"{path}: no such file; analyse the run first")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise AnalysisError(f"{path}: not valid JSON ({error}); repeat the analysis") from error
-    if record.get("schema") != SCHEMA:
-        raise AnalysisError(
-            f"{path}: schema {record.get('schema')!r}; this version reads schema {SCHEMA}"
-        )
-    return [quantity_from_json(entry) for entry in record["quantities"]]
+    return [quantity_from_json(entry) for entry in read_record(path)["quantities"]]
 
 
 def curve_to_csv(curve: Curve) -> str:

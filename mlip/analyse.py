@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from analysis.analyse import analyse_run, analyse_trajectory
-from analysis.observables import OBSERVABLES, Request
+from analysis.observables import OBSERVABLES
 from analysis.reading.foreign import open_foreign
 from analysis.reading.runs import open_run
 from analysis.results import Quantity
+from analysis.sample import Request
 from analysis.scattering.measured_scattering import read_measured
+from mlip.analysed_series import Labelled, label_runs, write_series
 from mlip.errors import InputError
 from mlip.execution.progress import tell
 from mlip.manifest import NAME, Manifest, read_manifest
-from mlip.recipes.analyse import AnalyseRecipe
+from mlip.recipes.analyse import AnalyseRecipe, RunOrigin
 from mlip.recipes.base import resolve
 from mlip.workspace import open_workspace
 
@@ -31,7 +33,10 @@ def analyse(
     source: Path | None = None,
     force: bool = False,
 ) -> Manifest:
-    """Analyse runs and write one analysis directory, with a folder a run if there are several.
+    """Analyse runs and write one analysis directory.
+
+    Several runs get a folder each, which is kept when an interrupted analysis is resumed, and
+    beside them what follows from all of them: Arrhenius lines over independent samples.
 
     Parameters
     ----------
@@ -47,40 +52,71 @@ def analyse(
     Raises
     ------
     InputError
-        If a run is missing or unfinished.
+        If a run is missing or unfinished, or given twice.
     analysis.errors.AnalysisError
         If a trajectory cannot be analysed.
     """
     sources = expand(runs)
-    for run in sources.values():
-        _require_readable(run, recipe)
     request = _request(recipe, source or HERE)
+    labelled = _labelled(recipe, sources)
+    shared = [
+        *(item.path for item in request.measured),
+        *(run.path for run in request.references or ()),
+    ]
     with open_workspace(
         out,
         kind="analysis",
         recipe=recipe.expanded(),
-        inputs=[
-            *sources.values(),
-            *(item.path for item in request.measured),
-            *(run.path for run in request.references or ()),
-        ],
+        inputs=[*sources.values(), *shared],
         force=force,
         notice=tell,
     ) as work:
         if work.finished:
             return work.manifest
-        summaries = {}
+        summary: dict[str, Any] = {}
         for name, run in sources.items():
-            target = out / name if len(sources) > 1 else out
-            tell(f"analysing {run} ...")
-            summaries[name] = _summary(_analyse_one(recipe, request, run, target))
-        files = [
-            path
-            for path in out.rglob("*")
-            if path.is_file() and path.name not in (NAME, "lock") and not path.name.startswith(".")
-        ]
-        work.finish(files, summaries if len(sources) > 1 else next(iter(summaries.values())))
+            if len(sources) == 1:
+                tell(f"analysing {run} ...")
+                summary = _summary(_analyse_one(recipe, request, name, run, out))
+            else:
+                summary[name] = _analyse_into(recipe, request, name, run, out / name, shared)
+        if len(sources) > 1:
+            for name, reason in labelled.reasons.items():
+                tell(f"{name}: left out of the series: {reason}.")
+            if len(labelled.origins) > 1:
+                analyses = {name: out / name for name in sources}
+                summary["series"] = _summary(write_series(out, analyses, labelled))
+        work.finish(_written(out), summary)
         return work.manifest
+
+
+def _analyse_into(
+    recipe: AnalyseRecipe, request: Request, name: str, run: Path, target: Path, shared: list[Path]
+) -> dict[str, Any]:
+    """Analyse one run of several in a directory of its own, or keep what is finished there."""
+    with open_workspace(
+        target,
+        kind="analysis",
+        recipe=recipe.expanded(),
+        inputs=[run, *shared],
+        notice=tell,
+    ) as work:
+        if work.finished:
+            tell(f"{run}: analysed before, kept.")
+        else:
+            tell(f"analysing {run} ...")
+            work.finish(
+                _written(target), _summary(_analyse_one(recipe, request, name, run, target))
+            )
+        return work.manifest.summary
+
+
+def _written(out: Path) -> list[Path]:
+    return [
+        path
+        for path in out.rglob("*")
+        if path.is_file() and path.name not in (NAME, "lock") and not path.name.startswith(".")
+    ]
 
 
 def plan_analyse(
@@ -88,10 +124,13 @@ def plan_analyse(
 ) -> list[str]:
     """Return what `analyse` would do, without doing it."""
     _request(recipe, source or HERE)
+    sources = expand(runs)
+    labelled = _labelled(recipe, sources)
     lines = []
-    for run in expand(runs).values():
-        _require_readable(run, recipe)
+    for name, run in sources.items():
         lines.append(f"read     {run}")
+        if len(sources) > 1:
+            lines.append(f"         {labelled.words(name)}")
     return [
         *lines,
         f"compute  {', '.join(name for name, _ in OBSERVABLES)}; mobile: {recipe.mobile or 'Li'}",
@@ -127,33 +166,42 @@ def expand(runs: list[Path]) -> dict[str, Path]:
     return {(p.name if unique else f"{n:02d}_{p.name}"): p for n, p in enumerate(found)}
 
 
-def _require_readable(source: Path, recipe: AnalyseRecipe) -> None:
+def _labelled(recipe: AnalyseRecipe, sources: dict[str, Path]) -> Labelled:
+    """Return what each of several runs is a run of; every run must be readable."""
+    temperatures = {name: _temperature(run, recipe) for name, run in sources.items()}
+    return label_runs(sources, temperatures, recipe.runs or {})
+
+
+def _temperature(source: Path, recipe: AnalyseRecipe) -> float | None:
     if source.is_dir():
-        open_run(source, stage=recipe.stage)
-    elif recipe.foreign is None:
+        return open_run(source, stage=recipe.stage).temperature_kelvin
+    if recipe.foreign is None:
         raise InputError(
             f"{source}: a trajectory file needs the time between its stored frames and its "
             "temperature; type for example --set foreign.timestep_fs=100 --set "
             "foreign.temperature_kelvin=500 (a LAMMPS dump without a column `element` also needs "
             "--set 'foreign.species=[Li, P, S]', the elements of its types)."
         )
+    return recipe.foreign.temperature_kelvin
 
 
 def _analyse_one(
-    recipe: AnalyseRecipe, request: Request, source: Path, target: Path
+    recipe: AnalyseRecipe, request: Request, name: str, source: Path, target: Path
 ) -> list[Quantity]:
     if source.is_dir():
         return analyse_run(source, target, request, stage=recipe.stage, charges=recipe.charges)
     foreign = recipe.foreign
     if foreign is None:
         raise InputError(f"{source}: recipe.foreign is missing.")
+    named = (recipe.runs or {}).get(name, RunOrigin()).temperature_kelvin
     trajectory = open_foreign(
         source,
         frame_interval_fs=foreign.timestep_fs,
-        temperature_kelvin=foreign.temperature_kelvin,
+        temperature_kelvin=named or foreign.temperature_kelvin,
         species=foreign.species,
         charges=recipe.charges,
         file_format=foreign.format,
+        velocity_unit=foreign.velocity_unit,
         until_damage=foreign.until_damage,
     )
     for note in trajectory.notes:

@@ -24,6 +24,9 @@ class ForeignTrajectory(Recipe):
         LAMMPS type; for files without names, such as LAMMPS dumps without a column `element`.
     format : {extxyz, xdatcar, lammps-dump}, optional
         Where neither the name of the file nor its first line tell it.
+    velocity_unit : {angstrom/ps, angstrom/fs, ase}, optional
+        Unit of velocities in the file; by default that of LAMMPS `metal` units in a dump, of ASE
+        in extxyz.
     until_damage : bool
         Analyse the frames before a torn or unreadable one instead of stopping.
     """
@@ -32,6 +35,7 @@ class ForeignTrajectory(Recipe):
     temperature_kelvin: float = Field(gt=0.0)
     species: tuple[str, ...] | None = None
     format: Literal["extxyz", "xdatcar", "lammps-dump"] | None = None
+    velocity_unit: Literal["angstrom/ps", "angstrom/fs", "ase"] | None = None
     until_damage: bool = False
 
 
@@ -70,6 +74,26 @@ class References(Recipe):
     glass: str
 
 
+class RunOrigin(Recipe):
+    """What a run is a run of, where its manifest does not tell or is to be corrected.
+
+    Attributes
+    ----------
+    material : str, optional
+        Runs of one material are combined; by default that of the protocol, the composition and
+        how the structure was made.
+    sample : str, optional
+        Repeats of one sample share it; independent samples, such as melt-quenches or orderings,
+        do not. By default the melt-quench or the structure that the run goes back to.
+    temperature_kelvin : float, optional
+        By default that of the production stage, or of `foreign`.
+    """
+
+    material: str | None = Field(default=None, min_length=1, pattern=r"^[^/\s]+$")
+    sample: str | None = Field(default=None, min_length=1)
+    temperature_kelvin: float | None = Field(default=None, gt=0.0)
+
+
 class AnalyseRecipe(Recipe):
     """What is computed from a trajectory.
 
@@ -92,6 +116,8 @@ class AnalyseRecipe(Recipe):
         several.
     foreign : ForeignTrajectory, optional
         Needed for trajectory files that are no run directories.
+    runs : table of RunOrigin, optional
+        By the name of the run: the last part of its path.
     """
 
     mobile: str | None = None
@@ -102,3 +128,4 @@ class AnalyseRecipe(Recipe):
     references: References | None = None
     stage: str | None = None
     foreign: ForeignTrajectory | None = None
+    runs: dict[str, RunOrigin] | None = None

@@ -90,11 +90,12 @@ class Topic:
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the page."""
+    """One part of the page; its statements come first."""
 
     title: str
     anchor: str
     lead: str = ""
+    statements: tuple[str, ...] = ()
     facts: tuple[Fact, ...] = ()
     tables: tuple[Table, ...] = ()
     pictures: tuple[Picture, ...] = ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlip.errors import DataError, InputError
+from mlip.files import read_json
 from mlip.manifest import NAME, Manifest, missing_outputs, read_manifest
 
 COMMANDS = {
@@ -20,7 +21,7 @@ COMMANDS = {
     "labels": "mlip label STRUCTURES",
     "exploration": "mlip explore RECIPE",
 }
-ORDER = ("analysis", "run", "model", "set", "exploration", "labels", "structure")
+ORDER = ("series", "analysis", "run", "model", "set", "exploration", "labels", "structure")
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,8 @@ def _finished(directory: Path) -> Manifest:
 
 def _without_manifest(directory: Path, name: str) -> list[Source]:
     if (directory / "results.json").is_file():
-        return [Source(directory, "analysis", name, None)]
+        kind = "series" if is_series(directory) else "analysis"
+        return [Source(directory, kind, name, None)]
     children = sorted(path.parent for path in directory.glob(f"*/{NAME}"))
     runs = [child for child in children if read_manifest(child).kind == "run"]
     if runs:
@@ -127,9 +129,27 @@ def _without_manifest(directory: Path, name: str) -> list[Source]:
 
 
 def _analyses(directory: Path, name: str, manifest: Manifest) -> list[Source]:
-    if (directory / "results.json").is_file():
-        return [Source(directory, "analysis", name, manifest)]
+    """Return an analysis, or those of several runs with what follows from all of them."""
     children = sorted(path.parent for path in directory.glob("*/results.json"))
-    if not children:
+    if (directory / "results.json").is_file():
+        if not is_series(directory):
+            return [Source(directory, "analysis", name, manifest)]
+        found = [Source(directory, "series", name, manifest)]
+    elif children:
+        found = []
+    else:
         raise DataError(f"{directory}: an analysis without results.json; run `mlip analyse` again.")
-    return [Source(child, "analysis", f"{name} {child.name}", manifest) for child in children]
+    return [
+        *found,
+        *(Source(child, "analysis", f"{name} {child.name}", _own(child)) for child in children),
+    ]
+
+
+def is_series(directory: Path) -> bool:
+    """Return whether an analysis is of several runs together."""
+    record = read_json(directory / "results.json")
+    return isinstance(record, dict) and "series" in record.get("provenance", {})
+
+
+def _own(directory: Path) -> Manifest | None:
+    return read_manifest(directory) if (directory / NAME).is_file() else None

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from analysis.results import Quantity
 from mlip.report.blocks import Cell
+from mlip.report.names import QUANTITIES
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+# 2.6e-09 in a sentence.
+POWER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]?\d+)(?![\w.]*\w)")
 # Longest first: the suffix of a key names its unit.
 UNITS = {
     "_ev_per_angstrom": "eV/Å",
@@ -49,34 +53,6 @@ PROSE = {
     "cm^2/s": "cm²/s",
     "cm^-3": "cm⁻³",
     " +- ": " ± ",
-}
-QUANTITIES = {
-    "conductivity_nernst_einstein": "Ionic conductivity, Nernst-Einstein",
-    "conductivity": "Ionic conductivity",
-    "diffusion_coefficient": "Diffusion coefficient",
-    "activation_energy": "Activation energy",
-    "number_density": "Number density",
-    "net_hops": "Net hops",
-    "framework_mean_squared_displacement": "Mean squared displacement of the framework",
-    "diffusion_coefficient_hop_bound": "Diffusion coefficient, bound from hops",
-    "diffusion_coefficient_msd_bound": "Diffusion coefficient, bound from the MSD",
-    "coordination_number": "Coordination number",
-    "rdf_first_peak": "First peak of g(r)",
-    "rdf_first_minimum": "First minimum of g(r)",
-    "angle_mean": "Mean angle",
-    "angle_mode": "Most frequent angle",
-    "anion_share_of_units": "Share of all anions",
-    "anion_share_of_named_units": "Share of named anions",
-    "anion_share_of": "Share of atoms",
-    "bond_cutoff": "Bond cutoff",
-    "first_sharp_diffraction_peak_position": "First sharp diffraction peak",
-    "first_sharp_diffraction_peak_width": "Width of the first sharp diffraction peak",
-    "interface_position": "Position of the interface",
-    "interface_width": "Width of the interface",
-    "glass_share": "Share of glass along the axis",
-    "disorder": "Disorder F",
-    "rdf": "g(r)",
-    "msd": "Mean squared displacement",
 }
 
 
@@ -141,7 +117,9 @@ def prose(text: str) -> str:
     """Return a sentence from a file with its plain-text units and signs set properly."""
     for plain, set_properly in PROSE.items():
         text = text.replace(plain, set_properly)
-    return text
+    return POWER.sub(
+        lambda found: f"{found[1]} × 10{str(int(found[2])).translate(SUPERSCRIPTS)}", text
+    )
 
 
 def unit_text(unit: str) -> str:

@@ -24,6 +24,7 @@ from mlip.report.sections import (
     run_section,
     set_section,
 )
+from mlip.report.series import series_headlines, series_section
 from mlip.report.warnings import warnings
 from mlip.workspace import open_workspace
 
@@ -119,6 +120,7 @@ def render(page: Page) -> str:
 
 def _section(source: Source, anchor: str) -> Section:
     makers = {
+        "series": series_section,
         "analysis": analysis_section,
         "run": run_section,
         "model": model_section,
@@ -128,7 +130,13 @@ def _section(source: Source, anchor: str) -> Section:
 
 
 def _headlines(sources: Sequence[Source]) -> list[Headline]:
-    """Return the results if there are any, else the model errors, else what was made."""
+    """Return the results if there are any, else the model errors, else what was made.
+
+    A series speaks for its runs.
+    """
+    series = [source for source in sources if source.kind == "series"]
+    if found := [headline for source in series for headline in series_headlines(source)]:
+        return found
     analyses = [source for source in sources if source.kind == "analysis"]
     found = [headline for source in analyses for headline in analysis_headlines(source)]
     if found:

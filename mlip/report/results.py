@@ -8,10 +8,9 @@ from typing import Any
 
 from analysis.errors import AnalysisError
 from analysis.figures.style import DPI
-from analysis.results import Quantity
-from analysis.writer import read_results
+from analysis.results import Quantity, quantity_from_json
+from analysis.writer import read_record
 from mlip.errors import DataError
-from mlip.files import read_json
 from mlip.report.blocks import Cell, Fact, Headline, Picture, Section, Table, Topic, png_address
 from mlip.report.collect import Source
 from mlip.report.formatting import (
@@ -23,41 +22,26 @@ from mlip.report.formatting import (
     quantity_name,
     value_cell,
 )
+from mlip.report.names import CAPTIONS, TOPICS
 
 # What readers come for, in this order; the first that an analysis holds is its headline.
 HEADLINES = ("conductivity", "activation_energy", "diffusion_coefficient")
-# In the order of the page.
-TOPICS = {
-    "motion": "Motion of the ions",
-    "disorder": "Crystal and glass along the cell",
-    "anions": "Anions",
-    "rdf": "Pair distributions",
-    "rdf_by_group": "Pair distributions by region and anion",
-    "angles": "Bond angles",
-    "scattering": "Scattering",
-    "volumes": "Voronoi volumes",
-    "polyhedra": "Coordination polyhedra",
-    "order": "Crystalline order",
-}
-# By the start of the name of a figure; what follows it is added.
-CAPTIONS = {
-    "msd": "Mean squared displacement of every species, and of the mobile one with the fitted "
-    "window shaded",
-    "disorder": "Disorder F and density along the cell, with the interfaces found",
-    "anions": "Anions over the run, and how far their shares depend on the bond cutoffs",
-    "rdf": "Pair distribution functions g(r) with the running coordination number (dashed)",
-    "rdf_by_region": "Pair distribution functions around the atoms of each region",
-    "rdf_by_anion": "Pair distribution functions around the atoms of each kind of anion",
-    "angles": "Bond angles (line), and relative to random directions (dashed)",
-    "partial_structure_factors": "Faber-Ziman partial structure factors",
-    "total_scattering": "Total structure factors for neutrons and X-rays, and G(r)",
-    "comparison": "Simulated and measured scattering",
-    "voronoi": "Volumes of the Voronoi cells",
-    "polyhedra": "Neighbours of the mobile ion, and the shape that they form",
-    "crystallinity": "Order of each atom of the network former",
-}
 # Inches of a figure to pixels of a page.
 CSS_DPI = 96
+
+
+def read_analysis(directory: Path) -> dict[str, Any]:
+    """Read ``results.json`` of an analysis directory, brought to the present schema.
+
+    Raises
+    ------
+    DataError
+        If it is damaged.
+    """
+    try:
+        return read_record(directory / "results.json")
+    except AnalysisError as error:
+        raise DataError(f"{error}. Run `mlip analyse` with --force.") from error
 
 
 def read_quantities(directory: Path) -> list[Quantity]:
@@ -69,9 +53,10 @@ def read_quantities(directory: Path) -> list[Quantity]:
         If ``results.json`` is damaged.
     """
     try:
-        return read_results(directory / "results.json")
-    except AnalysisError as error:
-        raise DataError(f"{error}. Run `mlip analyse` with --force.") from error
+        return [quantity_from_json(entry) for entry in read_analysis(directory)["quantities"]]
+    except (AnalysisError, KeyError) as error:
+        file = directory / "results.json"
+        raise DataError(f"{file}: {error}. Run `mlip analyse` with --force.") from error
 
 
 def analysis_headlines(source: Source) -> list[Headline]:
@@ -80,13 +65,13 @@ def analysis_headlines(source: Source) -> list[Headline]:
     found = []
     for start in HEADLINES:
         matches = [q for q in quantities if q.name.startswith(start) and "bound" not in q.name]
-        found += [_headline(quantity, source) for quantity in matches[:1]]
+        found += [headline(quantity, source) for quantity in matches[:1]]
     return found
 
 
 def analysis_section(source: Source, anchor: str) -> Section:
     """Return all results of one analysis, topic by topic."""
-    record = read_json(source.path / "results.json")
+    record = read_analysis(source.path)
     provenance = record["provenance"]
     quantities = {quantity.name: quantity for quantity in read_quantities(source.path)}
     topics = [
@@ -94,13 +79,14 @@ def analysis_section(source: Source, anchor: str) -> Section:
         for name in sorted(record["topics"], key=_place)
     ]
     if record["skipped"]:
-        topics.append(Topic("Left out", table=_left_out(record["skipped"])))
+        topics.append(Topic("Left out", table=left_out(record["skipped"])))
     keys = ("atoms", "frames", "frame_interval_ps", "temperature_kelvin", "ensemble", "drift")
     return Section(
         title=f"Results: {source.name}",
         anchor=anchor,
         lead="An interval holds the true value with the stated probability; an unresolved quantity "
         "has a bound instead, and the reason.",
+        statements=tuple(prose(statement) for statement in record["statements"]),
         facts=tuple(
             Fact(key_text(key), cell(provenance[key])) for key in keys if key in provenance
         ),
@@ -120,26 +106,28 @@ def _topic(
     table = Table(
         "",
         ("quantity", "value", "interval or bound", "status", "how, or why not"),
-        tuple(_row(quantity) for quantity in chosen),
+        tuple(row(quantity) for quantity in chosen),
         prose=True,
     )
     return Topic(
         TOPICS.get(name, key_text(name)),
-        tuple(_picture(figures / f"{figure}.png") for figure in contents["figures"]),
+        tuple(picture(figures / f"{figure}.png") for figure in contents["figures"]),
         table if chosen else None,
         "" if name == next(iter(TOPICS)) else folded,
     )
 
 
-def _left_out(skipped: Sequence[dict[str, str]]) -> Table:
+def left_out(skipped: Sequence[dict[str, str]]) -> Table:
+    """Return what was not computed, and why."""
     rows = tuple(
         (Cell(quantity_name(item["name"])), Cell(prose(item["reason"]))) for item in skipped
     )
     return Table("", ("observable", "reason"), rows, prose=True)
 
 
-def _headline(quantity: Quantity, source: Source) -> Headline:
-    provenance: dict[str, Any] = read_json(source.path / "results.json")["provenance"]
+def headline(quantity: Quantity, source: Source) -> Headline:
+    """Return one quantity as readers should take it home."""
+    provenance: dict[str, Any] = read_analysis(source.path)["provenance"]
     kelvin = provenance.get("temperature_kelvin")
     where = f" at {number_text(float(kelvin))} K" if kelvin is not None else ""
     kicker = f"{quantity_name(quantity.name)}{where}: {source.name}"
@@ -159,7 +147,8 @@ def _headline(quantity: Quantity, source: Source) -> Headline:
     return Headline(kicker, value_cell(quantity), tuple(detail))
 
 
-def _row(quantity: Quantity) -> tuple[Cell, ...]:
+def row(quantity: Quantity) -> tuple[Cell, ...]:
+    """Return the cells of a quantity: name, value, interval or bound, status, reason."""
     tone = "good" if quantity.status == "ok" else "bad"
     interval = interval_cell(quantity)
     if interval.exact and quantity.status == "ok":
@@ -188,7 +177,8 @@ def _place(topic: str) -> int:
     return order.index(topic) if topic in order else len(order)
 
 
-def _picture(path: Path) -> Picture:
+def picture(path: Path) -> Picture:
+    """Return a figure of an analysis with its caption, at its size in print."""
     image = path.read_bytes()
     caption, sort = _caption(path.stem)
     if rest := path.stem.removeprefix(sort).replace("_", " ").strip():

@@ -1,0 +1,1 @@
+"""From single runs to a material: independent samples, Arrhenius lines, committee, conclusions."""
