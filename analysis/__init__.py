@@ -7,11 +7,11 @@ trajectories and needs neither a simulation engine nor a machine-learning librar
 
 from analysis.analyse import analyse_run, analyse_trajectory
 from analysis.errors import AnalysisError
-from analysis.observables import Request
 from analysis.reading.foreign import open_foreign
 from analysis.reading.runs import open_run
 from analysis.reading.universe import open_universe
 from analysis.results import Quantity
+from analysis.sample import Request
 from analysis.trajectory import Trajectory
 
 __all__ = [

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.observables import Request, examine
-from analysis.reading.runs import open_run
-from analysis.results import Quantity, gather
+from analysis.observables import examine
+from analysis.reading.runs import open_dense, open_run
+from analysis.results import Findings, Quantity, gather
+from analysis.sample import Request
+from analysis.series.conclusions import run_statements
 from analysis.trajectory import Trajectory, charges_of
 from analysis.writer import write_analysis
 
@@ -61,7 +63,8 @@ def analyse_run(
     inputs = {
         name: _sha256(run_directory / name) for name in ("structure.extxyz", "trajectory.json")
     }
-    return analyse_trajectory(trajectory, out, request, inputs=inputs)
+    dense = open_dense(run_directory, stage=stage)
+    return analyse_trajectory(trajectory, out, request, dense=dense, inputs=inputs)
 
 
 def analyse_trajectory(
@@ -69,6 +72,7 @@ def analyse_trajectory(
     out: Path | str,
     request: Request | None = None,
     *,
+    dense: Trajectory | None = None,
     inputs: dict[str, str] | None = None,
 ) -> list[Quantity]:
     """Analyse an open trajectory and write an analysis directory.
@@ -79,6 +83,8 @@ def analyse_trajectory(
     out : path
     request : Request, optional
         See `analyse_run`.
+    dense : Trajectory, optional
+        More closely spaced frames of the same atoms.
     inputs : dict of str to str, optional
         Hashes of the input files, for the record.
 
@@ -92,7 +98,15 @@ def analyse_trajectory(
         trajectory.ids_of(mobile)
     elif DEFAULT_MOBILE in trajectory.species:
         request = replace(request, mobile=DEFAULT_MOBILE)
-    findings = examine(trajectory, request)
+    findings = examine(trajectory, request, dense)
+    species, numbers = np.unique(trajectory.species, return_counts=True)
+    findings["conclusions"] = Findings(
+        statements=run_statements(
+            gather(findings),
+            atoms=dict(zip(species.tolist(), numbers.tolist(), strict=True)),
+            temperature_kelvin=trajectory.temperature_kelvin,
+        )
+    )
     write_analysis(Path(out), findings, provenance=_provenance(trajectory, request, inputs or {}))
     return gather(findings).quantities
 

@@ -3,105 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-
-import numpy as np
 
 from analysis.anions.anion_groups import anion_groups
 from analysis.anions.anion_rules import anion_rules
 from analysis.anions.speciation_findings import speciation_findings
-from analysis.constants import IntArray
-from analysis.disorder.axis import Axis, axis_coordinate, height_angstrom
+from analysis.conductivity.collective_findings import collective_findings
+from analysis.disorder.axis import Axis, axis_coordinate
 from analysis.disorder.disorder_profile import DisorderProfile, disorder_profile
 from analysis.disorder.findings import disorder_findings
 from analysis.disorder.regions import origin_groups, planes_of, region_groups
+from analysis.displacements.displacement_findings import displacement_findings
 from analysis.errors import AnalysisError, RangeError
-from analysis.groups import Groups
-from analysis.motion.transport import transport_findings
+from analysis.hops.all_hops import all_hops
+from analysis.hops.hop_findings import hop_findings
+from analysis.hops.rotation_findings import rotation_findings
+from analysis.motion.transport import MIN_MSD_FRAMES, transport
 from analysis.order.crystallinity_findings import crystallinity_findings
 from analysis.order.polyhedra import polyhedra_findings
 from analysis.order.voronoi import voronoi_findings
 from analysis.pairs.angles import angle_findings
 from analysis.pairs.group_rdf_findings import group_rdf_findings
 from analysis.pairs.pair_findings import pair_findings
-from analysis.pairs.rdf import PairDistribution
-from analysis.results import Findings, Quantity, Skipped
-from analysis.scattering.measured_scattering import Measured
+from analysis.regional.layered import refuse_isotropic
+from analysis.regional.region_findings import region_findings
+from analysis.results import Findings, Skipped
+from analysis.sample import Request, Sample, has_layers
 from analysis.scattering.scattering_findings import scattering_findings
 from analysis.trajectory import Trajectory
 
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asks of an analysis.
-
-    Attributes
-    ----------
-    mobile : str, optional
-        Mobile species.
-    charge_e : float
-        Its charge, elementary charges.
-    axis : {"a", "b", "c"}, optional
-        Normal of the layers. By default that along which crystal and glass were stacked, where
-        the structure says which atoms are of which.
-    measured : tuple of Measured
-        Scattering measurements to compare with.
-    references : (Trajectory, Trajectory), optional
-        Crystal and glass that F(z) and the order of atoms are measured against.
-    """
-
-    mobile: str | None = None
-    charge_e: float = 1.0
-    axis: Axis | None = None
-    measured: tuple[Measured, ...] = ()
-    references: tuple[Trajectory, Trajectory] | None = None
+NO_MOBILE = "no Li in the cell; name the mobile species"
 
 
-@dataclass
-class Sample:
-    """A trajectory with what several observables share.
-
-    Attributes
-    ----------
-    trajectory : Trajectory
-    request : Request
-    pairs : list of PairDistribution
-    shells : list of Quantity
-        First peaks and minima of g(r).
-    regions : Groups or None
-        Crystal, interface and glass, where there are such.
-    """
-
-    trajectory: Trajectory
-    request: Request
-    pairs: list[PairDistribution] = field(default_factory=list)
-    shells: list[Quantity] = field(default_factory=list)
-    regions: Groups | None = None
-
-    @property
-    def axis(self) -> Axis | None:
-        """Normal of the layers, if there are any or F(z) was asked for."""
-        return self.request.axis or _stacking_axis(self.trajectory)
-
-    def framework_ids(self, trajectory: Trajectory) -> IntArray:
-        """Return the atoms that do not diffuse; all where no species is mobile."""
-        return np.flatnonzero(trajectory.species != (self.request.mobile or ""))
-
-
-def examine(trajectory: Trajectory, request: Request) -> dict[str, Findings]:
+def examine(
+    trajectory: Trajectory, request: Request, dense: Trajectory | None = None
+) -> dict[str, Findings]:
     """Run every observable; one that the trajectory cannot give is left out with the reason.
 
     Parameters
     ----------
     trajectory : Trajectory
     request : Request
+    dense : Trajectory, optional
+        More closely spaced frames of the same atoms, for motion at short times.
 
     Returns
     -------
     dict of str to Findings
         By name of the observable.
     """
-    sample, findings = Sample(trajectory, request), {}
+    sample, findings = Sample(trajectory, request, dense), {}
     for name, observable in OBSERVABLES:
         try:
             findings[name] = observable(sample)
@@ -130,7 +80,7 @@ def disorder(sample: Sample) -> Findings:
             sample.regions = region_groups(coordinate, planes_of(interfaces))
         except RangeError as error:
             findings.skipped.append(Skipped("regions", str(error)))
-    if sample.regions is None and _has_layers(trajectory):
+    if sample.regions is None and has_layers(trajectory):
         sample.regions = origin_groups(trajectory)
     return findings
 
@@ -205,9 +155,81 @@ def order(sample: Sample) -> Findings:
 
 
 def motion(sample: Sample) -> Findings:
-    """Compute mean squared displacements, diffusion and conductivity."""
-    request = sample.request
-    return transport_findings(sample.trajectory, request.mobile, request.charge_e)
+    """Compute MSD, diffusion and conductivity, of single ions, of all together, and by region."""
+    trajectory, request = sample.trajectory, sample.request
+    found = transport(
+        trajectory,
+        request.mobile,
+        request.charge_e,
+        drift_path=sample.drift_path,
+        dense=sample.dense,
+    )
+    findings = found.findings
+    if request.mobile is None or found.diffusion is None:
+        return findings
+    try:
+        findings.add(
+            collective_findings(
+                trajectory,
+                request.mobile,
+                request.charge_e,
+                found.diffusion,
+                axis=sample.axis,
+                framework_label=found.framework_label,
+            )
+        )
+    except AnalysisError as error:
+        name = f"conductivity_collective_{request.mobile}"
+        findings.skipped.append(Skipped(name, str(error)))
+    if sample.regions is not None:
+        findings.add(
+            region_findings(
+                trajectory,
+                request.mobile,
+                sample.regions,
+                sample.axis,
+                request.charge_e,
+                drift_path=sample.drift_path,
+            )
+        )
+        refuse_isotropic(findings, request.mobile)
+    return findings
+
+
+def displacements(sample: Sample) -> Findings:
+    """Compute alpha2, van Hove functions and F_s of the mobile ions, also by region."""
+    mobile = sample.request.mobile
+    if mobile is None:
+        return Findings(skipped=[Skipped("displacements", NO_MOBILE)])
+    ids = sample.trajectory.ids_of(mobile)
+    findings = displacement_findings(
+        sample.trajectory, ids, label=mobile, drift_path=sample.drift_path, dense=sample.dense
+    )
+    if sample.membership is not None:
+        findings.add(
+            displacement_findings(
+                sample.trajectory,
+                ids,
+                label=mobile,
+                drift_path=sample.drift_path,
+                membership=sample.membership,
+            )
+        )
+    return findings
+
+
+def hops(sample: Sample) -> Findings:
+    """Describe hops of the mobile ions, rotations of anions, and whether they coincide."""
+    trajectory, mobile = sample.trajectory, sample.request.mobile
+    if mobile is None:
+        return Findings(skipped=[Skipped("hops", NO_MOBILE)])
+    if trajectory.n_frames < MIN_MSD_FRAMES:
+        reason = f"{trajectory.n_frames} frames; needs at least {MIN_MSD_FRAMES}"
+        return Findings(skipped=[Skipped("hops", reason)])
+    found = all_hops(trajectory, trajectory.ids_of(mobile), drift_path=sample.drift_path)
+    findings = hop_findings(trajectory, mobile, hops=found, membership=sample.membership)
+    findings.add(rotation_findings(trajectory, mobile, found))
+    return findings
 
 
 # Disorder comes first, since regions serve the others; g(r) comes before what needs its minima.
@@ -222,24 +244,11 @@ OBSERVABLES: Sequence[tuple[str, Callable[[Sample], Findings]]] = (
     ("polyhedra", polyhedra),
     ("order", order),
     ("motion", motion),
+    ("displacements", displacements),
+    ("hops", hops),
 )
 
 
 def _profile(sample: Sample, run: Trajectory, axis: Axis) -> DisorderProfile:
     ids = sample.framework_ids(run)
     return disorder_profile(run, axis, ids=ids, framework_ids=ids)
-
-
-def _has_layers(trajectory: Trajectory) -> bool:
-    """Tell whether the structure names atoms of a crystal and others of a glass."""
-    origin = trajectory.origin
-    return origin is not None and {"crystal", "glass"} <= set(origin.tolist())
-
-
-def _stacking_axis(trajectory: Trajectory) -> Axis | None:
-    """Return the longest axis of a cell that holds atoms of a crystal and others of a glass."""
-    if not _has_layers(trajectory):
-        return None
-    heights = [float(height_angstrom(trajectory.cells[0], row)) for row in range(3)]
-    names: tuple[Axis, Axis, Axis] = ("a", "b", "c")
-    return names[int(np.argmax(heights))]

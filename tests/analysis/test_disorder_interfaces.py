@@ -14,7 +14,8 @@ from analysis.disorder.interfaces import disorder_interfaces, fit_steps
 from analysis.disorder.measure import DisorderSettings
 from analysis.disorder.step_model import StepModel
 from analysis.errors import RangeError
-from analysis.observables import Request, Sample, disorder
+from analysis.observables import disorder
+from analysis.sample import Request, Sample
 from mlip.structures.crystals import conventional_cell, find_crystal
 
 HEIGHT = 120.0

@@ -11,8 +11,9 @@ from toy_trajectories import make_trajectory
 
 from analysis import observables
 from analysis.errors import AnalysisError
-from analysis.observables import OBSERVABLES, Request, examine
+from analysis.observables import OBSERVABLES, examine
 from analysis.results import gather
+from analysis.sample import Request
 from mlip.structures.crystals import conventional_cell, find_crystal
 
 LAYERS = (30.6, 73.0)
