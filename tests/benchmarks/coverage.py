@@ -157,7 +157,7 @@ def calibration_figure(rows: list[Row]):
     ours = [item for item in rows if item["method"] == "ours"]
     left.axvspan(*TARGET, color="#F0E442", alpha=0.4, linewidth=0)
     _points(left, ours, np.arange(len(ours)), COLOURS[0], "ours")
-    left.set_xlim(0.85, 1.0)
+    left.set_xlim(0.85, 1.004)
     methods = ["ours, replicas of the peers", "kinisi", "least squares"]
     models = [item["model"] for item in rows if item["method"] == methods[0]]
     right.axvspan(*TARGET, color="#F0E442", alpha=0.4, linewidth=0)
@@ -166,7 +166,7 @@ def calibration_figure(rows: list[Row]):
         places = np.array([models.index(item["model"]) for item in chosen]) + 0.2 * (n - 1)
         if chosen:
             _points(right, chosen, places, COLOURS[n], method.split(",")[0])
-    right.set_xlim(0, 1.02)
+    right.set_xlim(-0.02, 1.02)
     for axis, labels in ((left, [item["model"] for item in ours]), (right, models)):
         axis.set_yticks(range(len(labels)), labels, fontsize=7)
         axis.invert_yaxis()

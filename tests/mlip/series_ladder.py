@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
+from toy_trajectories import brownian, ornstein_uhlenbeck, write_run
 
 from mlip.manifest import Manifest, new_attempt, record_outputs, write_manifest
-
-sys.path.append(str(Path(__file__).resolve().parent.parent / "analysis"))
-from toy_trajectories import brownian, ornstein_uhlenbeck, write_run
 
 CELL = np.eye(3) * 14.0
 GLASS = {"melt_above_kelvin": 1000.0, "glass_transition_kelvin": 482.0}

@@ -31,7 +31,7 @@ def ladder(folder, kelvins=(500, 600, 700), energy_ev=0.15):
     start = structure_directory(folder / "beta")
     runs = folder / "ladder"
     for n, kelvin in enumerate(kelvins):
-        D = 0.15 * math.exp(-energy_ev / 8.617333e-5 * (1 / kelvin - 1 / max(kelvins)))
+        D = 0.25 * math.exp(-energy_ev / 8.617333e-5 * (1 / kelvin - 1 / max(kelvins)))
         toy_run(runs / f"{kelvin}K", start, kelvin=float(kelvin), D=D, seed=n + 1)
     names = [f"{kelvin}K" for kelvin in kelvins]
     manifest = Manifest(
