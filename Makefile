@@ -15,7 +15,7 @@ PROTOCOL  ?= md_runs/protocols/demo.yml
 RUN       ?= $(DEMO)/run
 ANALYSIS  ?= $(DEMO)/analysis
 
-.PHONY: help install doctor demo train validate md analyse report test test-slow test-kills bench lint clean
+.PHONY: help install doctor demo train validate md analyse report test test-slow test-kills bench bench-calibration lint clean
 
 help:
 	@echo "make demo      raw AIMD -> potential -> validation -> MD -> report (20 minutes, 2 cores)"
@@ -27,6 +27,7 @@ help:
 	@echo "make analyse   RUN=md_runs/x ANALYSIS=md_runs/x_analysis"
 	@echo "make report    SET=... MODEL=... RUN=... ANALYSIS=..."
 	@echo "make lint      ruff, mypy, import rules;  make bench  speed and memory"
+	@echo "make bench-calibration  how often the interval of D contains the truth (half an hour)"
 
 install: $(STAMP)
 
@@ -79,8 +80,11 @@ test-kills: install
 	$(BIN)/python -m pytest -m kills --numprocesses 0
 
 bench: install
-	@for name in msd rdf scattering disorder ingest; do \
+	@for name in msd rdf scattering disorder van_hove ingest; do \
 		echo "== $$name"; $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
+
+bench-calibration: install
+	$(BIN)/python tests/benchmarks/coverage.py
 
 lint: install
 	$(BIN)/ruff check .

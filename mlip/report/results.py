@@ -65,6 +65,8 @@ def analysis_headlines(source: Source) -> list[Headline]:
     found = []
     for start in HEADLINES:
         matches = [q for q in quantities if q.name.startswith(start) and "bound" not in q.name]
+        # Of layers the isotropic value is refused; those along and across them stand for it.
+        matches.sort(key=lambda quantity: quantity.status == "refused")
         found += [headline(quantity, source) for quantity in matches[:1]]
     return found
 
