@@ -157,7 +157,7 @@ def calibration_figure(rows: list[Row]):
     ours = [item for item in rows if item["method"] == "ours"]
     left.axvspan(*TARGET, color="#F0E442", alpha=0.4, linewidth=0)
     _points(left, ours, np.arange(len(ours)), COLOURS[0], "ours")
-    left.set_xlim(0.85, 1.004)
+    left.set_xlim(0.84, 1.004)
     methods = ["ours, replicas of the peers", "kinisi", "least squares"]
     models = [item["model"] for item in rows if item["method"] == methods[0]]
     right.axvspan(*TARGET, color="#F0E442", alpha=0.4, linewidth=0)
