@@ -84,10 +84,15 @@ class FrameworkState:
         return all(found.frozen for found in self.species) and not self._anions_change
 
     @property
+    def melted(self) -> bool:
+        """Whether every species moves; anions that turn in place move their ligands alone."""
+        return not any(found.frozen for found in self.species)
+
+    @property
     def label(self) -> str:
         """What a conductivity must carry: "", or "melt", or that the framework moves in part."""
         moving = [found.label for found in self.species if not found.frozen]
-        if moving and len(moving) == len(self.species):
+        if self.melted:
             return "melt: the whole framework moves"
         if moving:
             return f"framework moves in part ({', '.join(moving)})"
@@ -165,7 +170,7 @@ def species_motion(msd: MeanSquaredDisplacement) -> SpeciesMotion:
 def framework_quantities(
     state: FrameworkState, curves: Mapping[str, MeanSquaredDisplacement]
 ) -> list[Quantity]:
-    """Return the MSD of the slowest species, which is the network former, and the verdict."""
+    """Return the MSD of the slowest species, which is the network former, and the verdicts."""
     slowest = min(state.species, key=lambda found: found.msd_angstrom2)
     msd = curves[slowest.label]
     lag = len(msd.times_ps) // 2
@@ -178,6 +183,7 @@ def framework_quantities(
             curve=f"msd_{slowest.label}.csv",
         ),
         Quantity("framework_frozen", float(state.frozen), "1", reason=state.reason),
+        Quantity("framework_melted", float(state.melted), "1", reason=state.reason),
     ]
 
 

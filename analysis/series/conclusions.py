@@ -108,11 +108,11 @@ def _unmeasured(
 
 
 def _melt(quantities: Mapping[str, Quantity]) -> list[str]:
-    for name, quantity in quantities.items():
-        if name.startswith("framework_frozen") and quantity.status == "ok":
-            if quantity.value == 0.0:
-                return [f"The framework is not frozen ({quantity.reason}): {_NOT_SOLID}"]
-            return []
+    melted, frozen = (quantities.get(f"framework_{state}") for state in ("melted", "frozen"))
+    if melted is not None and frozen is not None:
+        if melted.value == 1.0:
+            return [f"The framework is not frozen ({melted.reason}): {_NOT_SOLID}"]
+        return [] if frozen.value == 1.0 else [f"{_PART_MOVES} ({frozen.reason})."]
     for name, quantity in quantities.items():
         if (
             name.startswith("framework_mean_squared_displacement_")
@@ -125,6 +125,7 @@ def _melt(quantities: Mapping[str, Quantity]) -> list[str]:
 
 
 _NOT_SOLID = "this is a melt or a decomposition, and its transport is not that of a solid."
+_PART_MOVES = "A part of the framework moves or changes: anions that turn, or that react"
 
 
 def _time(time_ps: float) -> str:

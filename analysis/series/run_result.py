@@ -53,9 +53,9 @@ class RunResult:
     @property
     def is_melt(self) -> bool:
         """Whether the framework flowed, so that the run is none of a solid."""
-        frozen = [q for name, q in self.quantities.items() if name.startswith("framework_frozen")]
-        if frozen:
-            return any(q.status == "ok" and q.value == 0.0 for q in frozen)
+        melted = self.quantities.get("framework_melted")
+        if melted is not None:
+            return melted.value == 1.0
         return any(
             name.startswith("framework_mean_squared_displacement_")
             and quantity.status == "ok"

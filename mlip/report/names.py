@@ -25,6 +25,7 @@ QUANTITIES = {
     "conductivity_green_kubo": "Ionic conductivity, Green-Kubo",
     "haven_ratio": "Haven ratio",
     "framework_frozen": "Frozen framework (1 yes, 0 no)",
+    "framework_melted": "Melted framework (1 yes, 0 no)",
     "diffusion_coefficient_from_hops": "Diffusion coefficient estimated from hops",
     "diffusion_coefficient_parallel": "Diffusion coefficient along layers",
     "diffusion_coefficient_normal": "Diffusion coefficient across layers",

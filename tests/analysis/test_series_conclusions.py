@@ -73,9 +73,23 @@ def test_a_moving_framework_is_said_to_be_a_melt(rng):
     findings = transport(trajectory, "Li").findings
     found = run_statements(findings, atoms={"Li": 20, "P": 20}, temperature_kelvin=None)
     assert "this is a melt or a decomposition" in found[0]
-    frozen = Quantity("framework_frozen", 1.0, "1", reason="says so")
-    findings.quantities.append(frozen)
-    assert "melt" not in run_statements(findings, atoms={"Li": 20}, temperature_kelvin=None)[0]
+
+
+@pytest.mark.parametrize(
+    ("frozen", "melted", "said"),
+    [(1.0, 0.0, ""), (0.0, 1.0, "melt or a decomposition"), (0.0, 0.0, "anions that turn")],
+)
+def test_anions_that_turn_are_told_from_a_melt(frozen, melted, said):
+    findings = Findings(
+        [
+            Quantity("framework_mean_squared_displacement_P", 4.0, "Angstrom^2", reason="moves"),
+            Quantity("framework_frozen", frozen, "1", reason="so"),
+            Quantity("framework_melted", melted, "1", reason="so"),
+        ]
+    )
+    found = run_statements(findings, atoms={"Li": 20}, temperature_kelvin=None)
+    assert len(found) == bool(said)
+    assert said in "".join(found)
 
 
 def test_nothing_is_said_where_nothing_diffuses():

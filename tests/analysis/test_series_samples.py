@@ -135,11 +135,11 @@ def test_bound_of_a_nernst_einstein_conductivity_follows_the_hops():
 
 
 def test_points_are_sorted_and_melts_are_known_by_their_framework():
-    frozen = Quantity("framework_frozen", 0.0, "1", reason="MSD of P 0.9")
+    melted = Quantity("framework_melted", 1.0, "1", reason="MSD of P 0.9")
     runs = [
         run_at(900, 1e-5, framework=20.0),
         run_at(500, 1e-8),
-        run_at(700, 1e-6, more={"framework_frozen": frozen}),
+        run_at(700, 1e-6, more={"framework_melted": melted}),
     ]
     points = series_points(runs, D)
     assert [(p.temperature_kelvin, p.melt) for p in points] == [
