@@ -89,9 +89,20 @@ class MaterialSeries:
         return tuple(sorted({run.sample for run in self.runs}))
 
     def main(self, prefix: str) -> str | None:
-        """Return the quantity of the whole cell with this prefix: the shortest name."""
+        """Return the quantity of the whole cell with this prefix.
+
+        It is the shortest name; where that is refused, as an isotropic value of layers is, the
+        one along the layers.
+        """
         names = sorted((name for name in self.points if name.startswith(prefix)), key=len)
-        return names[0] if names else None
+        refused = [name for name in names if self._is_refused(name)]
+        allowed = [name for name in names if name not in refused]
+        along = [name for name in allowed if "_parallel_" in name]
+        return next(iter([*(along if refused else []), *allowed, *refused]), None)
+
+    def _is_refused(self, name: str) -> bool:
+        found = [run.quantities[name] for run in self.runs if name in run.quantities]
+        return all(quantity.status == "refused" for quantity in found)
 
     def main_conductivity(self) -> str | None:
         """Return the collective conductivity if any temperature resolves it, else the other."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from analysis.errors import AnalysisError
 from analysis.motion.transport import transport
 from analysis.results import Findings, Quantity
 from analysis.series.conclusions import run_statements
+from analysis.series.material import material_series
 from analysis.series.series_findings import series_findings
 from analysis.writer import read_record, read_results, write_analysis
 
@@ -166,6 +168,18 @@ def test_members_that_differ_are_said_to_be_what_limits(rng):
     spreads = findings["committee"].quantities
     assert f"committee_spread_{D}_500K" in {spread.name for spread in spreads}
     assert all("does not exceed" in spread.reason for spread in spreads)
+
+
+def test_of_layers_the_value_along_them_stands_for_the_refused_isotropic_one(rng):
+    runs = []
+    for run in ladder(rng):
+        along = replace(run.quantities[D], name="diffusion_coefficient_parallel_Li")
+        glass = replace(along, name="diffusion_coefficient_Li_glass")
+        refused = Quantity(D, math.nan, "cm^2/s", status="refused", reason="layers")
+        found = {each.name: each for each in (refused, along, glass)}
+        runs.append(replace(run, quantities={**run.quantities, **found}))
+    assert material_series("slab", runs).main("diffusion_coefficient_") == along.name
+    assert material_series("bulk", ladder(rng)).main("diffusion_coefficient_") == D
 
 
 def test_curve_and_figure_of_a_series(rng, tmp_path):
