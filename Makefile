@@ -71,7 +71,8 @@ report: install
 	$(MLIP) report $(SET) $(MODEL) $(RUN) $(ANALYSIS) --out $(DEMO)/report
 
 test: install
-	$(BIN)/python -m pytest -m "not slow and not kills and not gpu" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not kills and not gpu" --numprocesses 2 --dist loadfile \
+		--no-loadscope-reorder --durations 15
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow

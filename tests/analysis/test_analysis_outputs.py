@@ -38,20 +38,22 @@ def disordered_salt(rng, n_frames, D=0.05):
     return np.concatenate([lithium, sulphur], axis=1) + start, ["Li"] * 40 + ["S"] * 20
 
 
-@pytest.fixture
-def run(tmp_path, rng):
-    positions, species = disordered_salt(rng, 400)
-    segments = [(0, 49, 50, "equilibration"), (50, 399, 350, "production")]
-    return write_run(tmp_path / "run", positions, species, CELL, segments=segments, every_steps=500)
-
-
 def by_name(quantities):
     return {quantity.name: quantity for quantity in quantities}
 
 
-def test_analysing_a_run_writes_results_curves_and_figures(run, tmp_path):
-    out = tmp_path / "analysis"
-    found = by_name(analyse_run(run, out))
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory):
+    """A run that was analysed: what was found, and the directory."""
+    folder = tmp_path_factory.mktemp("analysed")
+    positions, species = disordered_salt(np.random.default_rng(20240501), 400)
+    segments = [(0, 49, 50, "equilibration"), (50, 399, 350, "production")]
+    run = write_run(folder / "run", positions, species, CELL, segments=segments, every_steps=500)
+    return by_name(analyse_run(run, folder / "analysis")), folder / "analysis"
+
+
+def test_analysing_a_run_writes_results_curves_and_figures(analysed):
+    found, out = analysed
     D = found["diffusion_coefficient_Li"]
     assert D.status == "ok"
     assert D.low < D.value < D.high
@@ -102,9 +104,9 @@ def test_the_slowest_immobile_species_tells_whether_the_framework_moved(tmp_path
 
 
 def test_bounds_stand_in_for_an_unresolved_value_and_never_beside_a_resolved_one(
-    run, rng, tmp_path
+    analysed, rng, tmp_path
 ):
-    resolved = by_name(analyse_run(run, tmp_path / "resolved"))
+    resolved, _ = analysed
     assert resolved["diffusion_coefficient_Li"].status == "ok"
     assert not [name for name in resolved if "bound" in name]
     cage = make_trajectory(ornstein_uhlenbeck(rng, 32, 400, 5, 0.5), cell=CELL)
@@ -115,18 +117,18 @@ def test_bounds_stand_in_for_an_unresolved_value_and_never_beside_a_resolved_one
     )
 
 
-def test_figures_are_not_blank(run, tmp_path):
-    analyse_run(run, tmp_path / "analysis")
+def test_figures_are_not_blank(analysed):
+    _, out = analysed
     for name in ("msd", "rdf"):
-        image = imread(tmp_path / "analysis/figures" / f"{name}.png")
+        image = imread(out / "figures" / f"{name}.png")
         assert image.shape[0] > 300
         inked = (image[..., :3] < 0.9).any(axis=-1).mean()
         assert 0.005 < inked < 0.5
 
 
-def test_curves_carry_units_and_the_computed_values(run, tmp_path):
-    analyse_run(run, tmp_path / "analysis")
-    path = tmp_path / "analysis/curves/msd_Li.csv"
+def test_curves_carry_units_and_the_computed_values(analysed):
+    _, out = analysed
+    path = out / "curves/msd_Li.csv"
     heading = path.read_text().splitlines()[0].split(",")
     assert heading[:2] == ["time [ps]", "msd [Angstrom^2]"]
     table = np.genfromtxt(path, delimiter=",", skip_header=1)
