@@ -152,7 +152,10 @@ value = np.interp(1000.0 * tenth, analyzer.dt, analyzer.msd)
 REPORT = """
 import resource
 usage = resource.getrusage(resource.RUSAGE_SELF)
-print(value, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+# ru_maxrss of a child would start from the memory of its parent.
+with open("/proc/self/status") as status:
+    peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+print(value, usage.ru_utime + usage.ru_stime, peak / 1024)
 """
 # freud and others have taken all memory of a machine before.
 LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))\n"
