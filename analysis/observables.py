@@ -190,6 +190,7 @@ def motion(sample: Sample) -> Findings:
                 sample.axis,
                 request.charge_e,
                 drift_path=sample.drift_path,
+                membership=sample.membership,
             )
         )
         refuse_isotropic(findings, request.mobile)

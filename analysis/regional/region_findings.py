@@ -13,7 +13,7 @@ from analysis.disorder.axis import Axis
 from analysis.figures.region_motion import region_msd_figure
 from analysis.groups import Groups
 from analysis.hops.net_hops import NetHops, net_hops
-from analysis.motion.membership import Rule, membership_of
+from analysis.motion.membership import Membership, Rule, membership_of
 from analysis.motion.msd import MeanSquaredDisplacement
 from analysis.regional.exchange_findings import exchange_quantities
 from analysis.regional.layered import layer_bounds, layered_diffusion
@@ -36,6 +36,7 @@ def region_findings(
     charge_e: float,
     *,
     drift_path: FloatArray,
+    membership: Membership | None = None,
     rule: Rule = "throughout",
     title: str = "region",
 ) -> Findings:
@@ -54,6 +55,8 @@ def region_findings(
         Charge of an ion, elementary charges.
     drift_path : (F, 3) float array
         Path subtracted from every ion, Angstrom.
+    membership : Membership, optional
+        The regions of the mobile ions in every frame, where they are known: that takes a pass.
     rule : {"origin", "origin_and_end", "throughout"}
         Which displacements count for a region. The interval of D spans this rule and the one at
         the other extreme. "throughout" is the default since only it is free of bias along layers
@@ -68,7 +71,8 @@ def region_findings(
         return Findings(skipped=[Skipped(topic, reason)])
     findings = Findings()
     ids = trajectory.ids_of(mobile)
-    membership = membership_of(trajectory, ids, regions)
+    if membership is None:
+        membership = membership_of(trajectory, ids, regions)
     numbers = {
         group: float((membership.codes == group).sum() / trajectory.n_frames)
         for group in range(len(regions.names))

@@ -35,7 +35,7 @@ from mlip.explore.progress import (
     write_progress,
 )
 from mlip.explore.sample import run_round
-from mlip.explore.states import build_states, shaken_frames, write_frames
+from mlip.explore.states import build_states, shaken_frames, shaken_states, write_frames
 from mlip.files import read_json, write_json
 from mlip.labelling.calculators import calculator_of
 from mlip.labelling.label import label
@@ -117,7 +117,7 @@ def explore(
 
 def plan_explore(recipe: ExploreRecipe, source: Path, out: Path) -> list[str]:
     """Return what `explore` would do, state by state, without doing it."""
-    first = len(recipe.states) * recipe.bootstrap.frames_per_state
+    first = len(shaken_states(recipe)) * recipe.bootstrap.frames_per_state
     begin = (
         f"begin   {len(recipe.initial)} source(s) of labelled data"
         if recipe.initial

@@ -51,7 +51,9 @@ class State(Recipe):
 
 
 class Bootstrap(Recipe):
-    """The first labels, where there is no data yet: every start structure shaken and strained.
+    """The first labels, where there is no data yet: start structures shaken and strained.
+
+    Units packed at random are left to later rounds, since they have no gap before they relax.
 
     Attributes
     ----------

@@ -26,7 +26,7 @@ from mlip.errors import DataError, RecipeError
 from mlip.explore.loop import plan_explore
 from mlip.explore.pool import labelled_frames, read_labelled, write_labelled, write_pool
 from mlip.explore.progress import Progress, Round, read_progress, with_round, write_progress
-from mlip.explore.states import build_states, shaken_frames
+from mlip.explore.states import build_states, shaken_frames, shaken_states
 from mlip.labelling import store
 from mlip.labelling.frames import frame_id
 from mlip.manifest import read_manifest
@@ -137,6 +137,18 @@ def test_the_number_of_rounds_and_the_cores_may_change_between_calls(toy):
     other = load_recipe(toy, ExploreRecipe, ["label.level.parameters.asap_cutoff=true"])
     assert one.settings() == more.settings()
     assert one.settings() != other.settings()
+
+
+def test_packed_units_are_labelled_only_once_they_were_relaxed(toy):
+    recipe = load_recipe(SHIPPED, ExploreRecipe)
+    packed = {state.name for state in recipe.states if state.structure.packing is not None}
+    shaken = {state.name for state in shaken_states(recipe)}
+    assert {"glass-75", "glass-P2S6"} <= packed
+    assert shaken == {state.name for state in recipe.states} - packed
+    alone = recipe.model_copy(
+        update={"states": tuple(state for state in recipe.states if state.name in packed)}
+    )
+    assert {state.name for state in shaken_states(alone)} == packed
 
 
 def test_shaken_frames_are_reproducible_sane_and_one_of_each_state_is_for_testing(toy, tmp_path):
