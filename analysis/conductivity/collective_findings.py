@@ -25,8 +25,7 @@ from analysis.conductivity.green_kubo import (
     green_kubo,
     green_kubo_conductivity,
 )
-from analysis.constants import FloatArray
-from analysis.disorder.axis import Axis, height_angstrom
+from analysis.disorder.axis import Axis, height_angstrom, layer_directions
 from analysis.errors import AnalysisError
 from analysis.figures.collective import collective_figure
 from analysis.motion.diffusion import Diffusion
@@ -110,23 +109,6 @@ def collective_findings(
     return findings
 
 
-def layer_directions(cell: FloatArray, axis: Axis) -> FloatArray:
-    """Return an orthonormal frame, two directions in the layers and then their normal, (3, 3).
-
-    Parameters
-    ----------
-    cell : (3, 3) float array
-        Cell vectors in rows; layers are parallel to the two that are not `axis`.
-    axis : {"a", "b", "c"}
-    """
-    row = AXES.index(axis)
-    first, second = (cell[k] for k in range(3) if k != row)
-    along = first / np.linalg.norm(first)
-    normal = np.cross(first, second)
-    normal /= np.linalg.norm(normal)
-    return np.array([along, np.cross(normal, along), normal])
-
-
 def _add_conductivities(
     found: list[Quantity],
     trajectory: Trajectory,
@@ -156,7 +138,9 @@ def _add_conductivities(
         return None
     scale = conductivity_per_slope(trajectory)
     cell = trajectory.cells.mean(axis=0)
-    frame = np.eye(3) if axis is None else layer_directions(cell, axis)
+    frame = np.eye(3)
+    if axis is not None:
+        frame = np.concatenate(layer_directions(cell, AXES.index(axis)))
     ions = ion_power(trajectory, charge, n_tapers, frame)
     limit = diffusion.fit.slope / 3.0 * charge.squared_charges
     start = diffusion.fit.start_ps

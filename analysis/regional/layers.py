@@ -38,29 +38,6 @@ class Layers:
     height_angstrom: float
 
 
-def layer_directions(cell: FloatArray, axis_index: int) -> tuple[FloatArray, FloatArray]:
-    """Return the two directions in the plane of the layers and their normal.
-
-    Parameters
-    ----------
-    cell : (3, 3) float array
-        Cell vectors in rows, Angstrom.
-    axis_index : int
-        Row of the axis along which layers are stacked; the layers lie in the plane of the others.
-
-    Returns
-    -------
-    parallel : (2, 3) float array
-    normal : (1, 3) float array
-        Orthonormal rows.
-    """
-    first, second = (cell[row] for row in range(3) if row != axis_index)
-    normal = np.cross(first, second)
-    normal = normal / np.linalg.norm(normal)
-    along = first / np.linalg.norm(first)
-    return np.stack([along, np.cross(normal, along)]), normal[None]
-
-
 def layers_of(
     trajectory: Trajectory, regions: Groups, axis: Axis, framework_ids: IntArray | None = None
 ) -> Layers:

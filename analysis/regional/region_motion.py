@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.constants import FloatArray
-from analysis.disorder.axis import Axis
+from analysis.disorder.axis import Axis, layer_directions
 from analysis.hops.net_hops import NetHops
 from analysis.motion.diffusion import Diffusion, diffusion_coefficient
 from analysis.motion.membership import Membership, Rule
@@ -22,7 +22,6 @@ from analysis.regional.group_msd import (
     at_lags,
     group_mean_squared_displacements,
 )
-from analysis.regional.layers import layer_directions
 from analysis.results import Quantity
 from analysis.trajectory import Trajectory
 

@@ -15,7 +15,7 @@ from analysis.conductivity.collective import (
     mobile_charge_displacement,
     sine_ordinates,
 )
-from analysis.conductivity.collective_findings import collective_findings, layer_directions
+from analysis.conductivity.collective_findings import collective_findings
 from analysis.conductivity.collective_slope import collective_slope
 from analysis.conductivity.conductivity import (
     collective_bound,
@@ -175,14 +175,6 @@ def test_layers_that_ions_have_not_crossed_are_named(rng):
     ions = brownian(rng, IONS, 500)
     found, _, _ = examined(in_framework(ions, cell=np.diag([20.0, 20.0, 300.0])), axis="c")
     assert "of 300 Angstrom along c" in found["conductivity_collective_Li_normal"].reason
-
-
-def test_directions_of_layers_in_a_tilted_cell():
-    cell = np.array([[10.0, 0.0, 0.0], [3.0, 9.0, 0.0], [-2.0, 4.0, 8.0]])
-    for axis, others in (("a", (1, 2)), ("b", (0, 2)), ("c", (0, 1))):
-        frame = layer_directions(cell, axis)
-        np.testing.assert_allclose(frame @ frame.T, np.eye(3), atol=1e-12)
-        np.testing.assert_allclose(cell[list(others)] @ frame[2], 0.0, atol=1e-12)
 
 
 def test_cages_are_unresolved_with_a_bound(rng):

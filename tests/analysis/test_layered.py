@@ -9,13 +9,13 @@ import pytest
 from sandwiches import sandwich_walk
 from toy_trajectories import TRICLINIC, make_trajectory
 
-from analysis.disorder.axis import height_angstrom
+from analysis.disorder.axis import height_angstrom, layer_directions
 from analysis.errors import RangeError
 from analysis.groups import Groups
 from analysis.hops.net_hops import net_hops
 from analysis.motion.msd import mean_squared_displacement
 from analysis.regional.layered import layer_bounds, layered_diffusion, refuse_isotropic
-from analysis.regional.layers import layer_directions, layers_of
+from analysis.regional.layers import layers_of
 from analysis.results import Findings, Quantity
 
 
