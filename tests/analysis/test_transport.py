@@ -120,7 +120,7 @@ def test_the_analysis_of_a_run_uses_both_streams_and_says_what_follows(recorded,
 
 def test_argyrodites_diffuse_in_the_order_of_their_disorder():
     if not ARGYRODITES.is_dir():
-        pytest.skip(f"{ARGYRODITES} is absent")
+        pytest.skip(f"{ARGYRODITES} is absent; set LIPS_MLIP_EXTERNAL_DATA")
     found = {}
     for name in ("Li6PS5Cl_50p", "Li6PS5Cl_100p", "Li6PS5Cl_0p", "Li6PS5I_0p"):
         trajectory = open_foreign(
