@@ -149,9 +149,12 @@ class ExploreRecipe(Recipe):
     def settings(self) -> dict[str, Any]:
         """Return what may not change between calls.
 
-        All but the number of rounds, the cores, and the training: data that grow may ask for more
-        steps. A round that has begun to train ends with the settings it began with.
+        All but the number of rounds, the labels a round asks for, the cores, and the training:
+        data that grow may ask for more steps. A round that has begun to train ends with the
+        settings it began with.
         """
         content = self.expanded()
-        del content["maximum_rounds"], content["label"]["execution"], content["train"]
+        for name in ("maximum_rounds", "test_frames", "train"):
+            del content[name]
+        del content["label"]["execution"], content["selection"]["maximum_frames"]
         return content

@@ -130,9 +130,15 @@ def test_the_status_of_nothing_says_how_to_start(toy, tmp_path, capsys):
     assert "no loop was started" in capsys.readouterr().err
 
 
-def test_the_number_of_rounds_and_the_cores_may_change_between_calls(toy):
+def test_the_size_of_rounds_the_training_and_the_cores_may_change_between_calls(toy):
     one = load_recipe(toy, ExploreRecipe)
-    changes = ["maximum_rounds=9", "label.execution.threads=2", "train.steps=77"]
+    changes = [
+        "maximum_rounds=9",
+        "test_frames=3",
+        "selection.maximum_frames=5",
+        "label.execution.threads=2",
+        "train.steps=77",
+    ]
     more = load_recipe(toy, ExploreRecipe, changes)
     other = load_recipe(toy, ExploreRecipe, ["label.level.parameters.asap_cutoff=true"])
     assert one.settings() == more.settings()
