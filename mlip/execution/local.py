@@ -23,6 +23,7 @@ from mlip.lock import TOKEN_VARIABLE, end_processes
 
 POLL_SECONDS = 0.2
 LOG_TAIL_BYTES = 20_000
+CORES_VARIABLE = "LIPS_MLIP_CORES"
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,10 @@ class _Running:
 
 
 def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """Return the number of cores that this process may use; ``LIPS_MLIP_CORES`` limits them."""
+    allowed = len(os.sched_getaffinity(0))
+    limit = os.environ.get(CORES_VARIABLE, "")
+    return max(1, min(allowed, int(limit))) if limit.isdigit() else allowed
 
 
 def visible_gpus() -> tuple[int, ...]:
@@ -127,9 +130,10 @@ def run_jobs(
     except KeyboardInterrupt as error:
         for entry in running:
             _signal_group(entry.process, signal.SIGTERM)
+        # A job may have engines of its own to end first.
+        _wait(running, seconds=10.0)
         end_processes(token)
-        for entry in running:
-            entry.process.wait()
+        _wait(running)
         raise InterruptedRunError("Interrupted. The same command resumes.") from error
     except BaseException:
         end_processes(token)
@@ -224,6 +228,16 @@ def _exit_words(code: int) -> str:
     if code < 0:
         return f"signal {signal.Signals(-code).name}"
     return f"exit code {code}"
+
+
+def _wait(running: Sequence[_Running], seconds: float | None = None) -> None:
+    """Wait for processes to end, for so many seconds altogether at most."""
+    until = None if seconds is None else time.monotonic() + seconds
+    for entry in running:
+        try:
+            entry.process.wait(None if until is None else max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -235,8 +235,7 @@ def _learn(loop: _Loop, number: int, pools: Sequence[Path]) -> None:
         files = write_pool(pools, folder / "pool") if pools else []
         ingest(set_recipe(recipe, loop.source, files), folder / "ingest", folder / "set")
     with loop.stage(number, "train"):
-        settings = TrainRecipe(data="set", **recipe.train.model_dump())
-        train(settings, folder / "train", folder / "model")
+        train(_train_recipe(recipe, folder / "model"), folder / "train", folder / "model")
     with loop.stage(number, "validate"):
         validation = validate(ValidateRecipe(trust=recipe.trust), folder / "model", folder / "set")
     summary = read_manifest(folder / "set").summary
@@ -251,12 +250,19 @@ def _learn(loop: _Loop, number: int, pools: Sequence[Path]) -> None:
     )
 
 
+def _train_recipe(recipe: ExploreRecipe, model: Path) -> TrainRecipe:
+    """Return the settings of a round: those that it began with, should they have changed since."""
+    if (model / "manifest.json").is_file():
+        return TrainRecipe.model_validate(read_manifest(model).recipe)
+    return TrainRecipe(data="set", **recipe.train.model_dump())
+
+
 def _visit(loop: _Loop, number: int, structures: dict[str, Path]) -> dict[str, dict[str, float]]:
     """Run all states and choose what to label; return the shares by state."""
     folder, recipe = loop.folder(number), loop.recipe
     model = folder / "model"
     with loop.stage(number, "run"):
-        visits = run_round(recipe, number, model, structures, folder / "runs")
+        visits = run_round(recipe, number, model, structures, folder / "runs", loop.work.token)
     with loop.stage(number, "select"):
         if not (folder / CHOICE).is_file():
             members = read_model_directory(model).members

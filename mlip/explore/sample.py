@@ -1,24 +1,29 @@
-"""Molecular dynamics through the states of a round: runs in, frames out."""
+"""Molecular dynamics through the states of a round: series of visits in, runs out.
+
+A series is one state with one set of velocities, all its temperatures one after the other. Cells
+for labels are too small for a whole machine, so that series run side by side, each in a process of
+its own with its share of the cores, or one on each graphics card.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import ase.io
 import numpy as np
 from ase import Atoms
 
 from analysis.errors import AnalysisError
 from analysis.reading.runs import open_run
-from mlip.errors import BlowUpError
-from mlip.execution.progress import tell
-from mlip.files import read_json, replacing, write_json
-from mlip.md.run import md
+from mlip.errors import BlowUpError, EngineError
+from mlip.execution.job import Job, Outcome, Progress, Resources
+from mlip.execution.local import CORES_VARIABLE, available_cores, run_jobs, visible_gpus
+from mlip.execution.progress import reporter, tell
+from mlip.files import read_json, write_json
 from mlip.recipes.explore import ExploreRecipe, State
 from mlip.recipes.protocol import Protocol
-from mlip.structures.geometry import supercell
 
 STAGE = "visit"
 # Runs of the two kinds differ in their velocities alone; training never sees the second kind.
@@ -64,23 +69,88 @@ class Visit:
         """Return the name of the run within the round."""
         return f"{self.series}-{self.temperature_kelvin:g}K"
 
+    @property
+    def record(self) -> Path:
+        """Return the file that tells how the run ended; there when it has."""
+        return self.directory.with_name(f"{self.directory.name}.json")
 
-def run_round(
-    recipe: ExploreRecipe, number: int, model: Path, structures: Mapping[str, Path], folder: Path
-) -> list[Visit]:
-    """Run every state of a round; a run that breaks down ends its state, not the round.
+    @property
+    def end(self) -> Path:
+        """Return the structure directory of its end, where the next temperature starts."""
+        return self.directory.with_name(f"{self.directory.name}-end")
+
+
+def series_of(
+    recipe: ExploreRecipe, number: int, structures: Mapping[str, Path], folder: Path
+) -> dict[str, list[Visit]]:
+    """Return the visits of a round by series, in the order in which they follow each other.
 
     Parameters
     ----------
     recipe : ExploreRecipe
     number : int
         Of the round, from 1.
-    model : Path
-        Model directory with proven parity.
     structures : mapping of str to Path
         Structure directories by state.
     folder : Path
         Of the runs.
+    """
+    found: dict[str, list[Visit]] = {}
+    for index, state in enumerate(recipe.states):
+        if state.from_round > number:
+            continue
+        for side, split in enumerate(SPLITS):
+            seed = recipe.seed + 10_000 * number + 20 * index + side
+            structure = structures[state.name]
+            visits = []
+            for step, kelvin in enumerate(state.temperatures_kelvin):
+                directory = folder / f"{state.name}-{split}-{step:02d}-{kelvin:g}K"
+                start_ps = step * state.duration_ps
+                visit = Visit(state, split, kelvin, directory, structure, seed, start_ps)
+                visits.append(visit)
+                structure = visit.end
+            found[visits[0].series] = visits
+    return found
+
+
+def ended(visits: Sequence[Visit]) -> list[Visit]:
+    """Return the visits of a series that were made; the last of them may have broken down."""
+    made: list[Visit] = []
+    for visit in visits:
+        if not visit.record.is_file():
+            break
+        made.append(visit)
+        if read_json(visit.record)["result"] != ENDED:
+            break
+    return made
+
+
+def is_done(visits: Sequence[Visit]) -> bool:
+    """Return whether a series has come to its end."""
+    made = ended(visits)
+    return len(made) == len(visits) or (
+        bool(made) and read_json(made[-1].record)["result"] != ENDED
+    )
+
+
+def run_round(
+    recipe: ExploreRecipe,
+    number: int,
+    model: Path,
+    structures: Mapping[str, Path],
+    folder: Path,
+    token: str,
+) -> list[Visit]:
+    """Run every state of a round; a run that breaks down ends its series, not the round.
+
+    Parameters
+    ----------
+    recipe, number, structures, folder
+        As for `series_of`.
+    model : Path
+        Model directory with proven parity.
+    token : str
+        Lock token of the loop's directory.
 
     Returns
     -------
@@ -89,67 +159,71 @@ def run_round(
 
     Raises
     ------
+    EngineError
+        If a run failed for another reason than a potential that is not good enough.
     BlowUpError
         If not one run ended.
+    InterruptedRunError
+        On Ctrl-C or SIGTERM.
     """
-    visits: list[Visit] = []
-    outcomes = []
-    for index, state in enumerate(recipe.states):
-        if state.from_round > number:
-            continue
-        for side, split in enumerate(SPLITS):
-            seed = recipe.seed + 10_000 * number + 20 * index + side
-            for visit, outcome in _visits(recipe, state, split, seed, model, structures, folder):
-                visits.append(visit)
-                outcomes.append(outcome)
+    series = series_of(recipe, number, structures, folder)
+    total = sum(len(visits) for visits in series.values())
+    waiting = {name: visits for name, visits in series.items() if not is_done(visits)}
+    resources = _share(len(waiting))
+
+    def progress(name: str) -> Progress:
+        done = sum(len(ended(visits)) for visits in series.values())
+        return Progress(done, total, "run", name)
+
+    def stop_at_a_failure(job: Job, outcome: Outcome) -> None:
+        if not outcome.ok:
+            raise EngineError(outcome.failure)
+
+    jobs = []
+    for name in waiting:
+        task = folder / "series" / f"{name}.json"
+        content = {
+            "recipe": recipe.expanded(),
+            "round": number,
+            "series": name,
+            "model": str(model),
+            "structures": {state: str(path) for state, path in structures.items()},
+            "runs": str(folder),
+        }
+        write_json(task, content)
+        jobs.append(
+            Job(
+                name=f"visit {name}",
+                argv=(sys.executable, "-m", "mlip.explore.series", str(task)),
+                directory=task.parent,
+                log=task.with_suffix(".log"),
+                inputs=(task,),
+                environment={CORES_VARIABLE: str(resources.cores)},
+                resources=resources,
+                progress=lambda name=name: progress(name),  # type: ignore[misc]
+            )
+        )
+    with reporter() as show:
+        run_jobs(jobs, token, show=lambda name, now: show("visit", now), ended=stop_at_a_failure)
+    made = [visit for visits in series.values() for visit in ended(visits)]
+    outcomes = [read_json(visit.record) for visit in made]
+    for visit, outcome in zip(made, outcomes, strict=True):
+        if outcome["result"] != ENDED:
+            tell(f"{visit.name}: broke down; frames before that are looked at.")
     if outcomes and ENDED not in {outcome["result"] for outcome in outcomes}:
         raise BlowUpError(
             f"{folder}: every run broke down, the first with: {outcomes[0]['said']} Train longer, "
             "begin with more or hotter data, or shorten sampling.timestep_fs; then start anew "
             "with --force."
         )
-    return [visit for visit in visits if (visit.directory / "trajectory.json").is_file()]
+    return [visit for visit in made if (visit.directory / "trajectory.json").is_file()]
 
 
-def _visits(
-    recipe: ExploreRecipe,
-    state: State,
-    split: str,
-    seed: int,
-    model: Path,
-    structures: Mapping[str, Path],
-    folder: Path,
-) -> Iterator[tuple[Visit, dict[str, str]]]:
-    """Run the temperatures of a state one after the other, until one breaks down."""
-    structure = structures[state.name]
-    for step, temperature in enumerate(state.temperatures_kelvin):
-        name = f"{state.name}-{split}-{step:02d}-{temperature:g}K"
-        start_ps = step * state.duration_ps
-        visit = Visit(state, split, temperature, folder / name, structure, seed, start_ps)
-        outcome = _run(recipe, visit, model, folder / f"{name}.json")
-        yield visit, outcome
-        if outcome["result"] != ENDED:
-            return
-        structure = _next_start(visit, folder / f"{name}-end")
-
-
-def _run(recipe: ExploreRecipe, visit: Visit, model: Path, record: Path) -> dict[str, str]:
-    """Run once; what broke down stays so, since the same run would break down again."""
-    if record.is_file():
-        return dict(read_json(record))
-    outcome = {"result": ENDED, "said": ""}
-    try:
-        md(
-            protocol_of(recipe, visit),
-            visit.directory,
-            model=model,
-            structure=visit.structure,
-        )
-    except BlowUpError as error:
-        outcome = {"result": BROKE_DOWN, "said": str(error).splitlines()[0]}
-        tell(f"{visit.name}: broke down; frames before that are looked at.")
-    write_json(record, outcome)
-    return outcome
+def _share(series: int) -> Resources:
+    """Return what one series gets of this machine, if so many are to run."""
+    cores, gpus = available_cores(), len(visible_gpus())
+    side_by_side = max(1, min(series, gpus or cores))
+    return Resources(threads=max(1, cores // side_by_side), gpus=min(1, gpus))
 
 
 def protocol_of(recipe: ExploreRecipe, visit: Visit) -> Protocol:
@@ -175,20 +249,6 @@ def protocol_of(recipe: ExploreRecipe, visit: Visit) -> Protocol:
             "restart_every_steps": max(1000, every),
         }
     )
-
-
-def _next_start(visit: Visit, folder: Path) -> Path:
-    """Write the end of a run as a structure directory for the next temperature."""
-    final = ase.io.read(visit.directory / "final.extxyz")
-    start = supercell(Atoms(final.symbols, final.positions, cell=final.cell, pbc=True), (1, 1, 1))
-    start.set_array("origin", final.arrays["origin"])
-    path = folder / "structure.extxyz"
-    if not path.is_file():
-        with replacing(path) as temporary:
-            ase.io.write(
-                temporary, start, format="extxyz", columns=["symbols", "positions", "origin"]
-            )
-    return folder
 
 
 def frames_of(visit: Visit) -> list[tuple[float, Atoms]]:
