@@ -16,7 +16,7 @@ import pytest
 
 from mlip.errors import EngineError, InputError, InterruptedRunError
 from mlip.execution.job import Job, Progress, Resources
-from mlip.execution.local import run_job, run_jobs
+from mlip.execution.local import available_cores, run_job, run_jobs
 from mlip.lock import locked, processes_with_token
 
 LONG = "import time, pathlib; pathlib.Path('started').touch(); time.sleep(600)"
@@ -138,6 +138,41 @@ def test_sigterm_ends_the_engine_behind_a_wrapper_and_says_resumable(tmp_path):
         run_job(python_job(tmp_path, wrapper), token)
     thread.join()
     assert processes_with_token(token) == []
+
+
+def test_a_job_that_is_a_pool_itself_ends_its_own_engines_first(tmp_path):
+    outer, inner = uuid.uuid4().hex, uuid.uuid4().hex
+    code = f"""
+import sys
+from pathlib import Path
+from mlip.errors import InterruptedRunError
+from mlip.execution.job import Job
+from mlip.execution.local import run_job
+here = Path.cwd()
+argv = (sys.executable, "-c", {LONG!r})
+try:
+    run_job(Job("engine", argv, here, here / "engine.log"), {inner!r})
+except InterruptedRunError:
+    Path("tidied").touch()
+"""
+
+    def stop():
+        wait_for(tmp_path / "started")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    with pytest.raises(InterruptedRunError):
+        run_job(python_job(tmp_path, code), outer)
+    thread.join()
+    assert (tmp_path / "tidied").is_file()
+    assert processes_with_token(inner) == []
+
+
+@pytest.mark.parametrize(("limit", "cores"), [("1", 1), ("999", None), ("", None), ("0", 1)])
+def test_the_environment_limits_the_cores_and_never_to_none(monkeypatch, limit, cores):
+    monkeypatch.setenv("LIPS_MLIP_CORES", limit)
+    assert available_cores() == (cores or len(os.sched_getaffinity(0)))
 
 
 def test_a_live_owner_is_refused(tmp_path):

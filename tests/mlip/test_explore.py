@@ -26,7 +26,9 @@ from mlip.errors import DataError, RecipeError
 from mlip.explore.loop import plan_explore
 from mlip.explore.pool import labelled_frames, read_labelled, write_labelled, write_pool
 from mlip.explore.progress import Progress, Round, read_progress, with_round, write_progress
+from mlip.explore.sample import ended, is_done, series_of
 from mlip.explore.states import build_states, shaken_frames, shaken_states
+from mlip.files import write_json
 from mlip.labelling import store
 from mlip.labelling.frames import frame_id
 from mlip.manifest import read_manifest
@@ -185,6 +187,25 @@ def test_progress_survives_the_disk_and_a_damaged_file_is_named(tmp_path):
     (tmp_path / "progress.json").write_text('{"schema": 1}')
     with pytest.raises(DataError, match="damaged"):
         read_progress(tmp_path)
+
+
+def test_a_series_goes_through_its_temperatures_until_one_breaks_down(toy, tmp_path):
+    recipe = load_recipe(toy, ExploreRecipe)
+    structures = {"cold": tmp_path / "cold", "warm": tmp_path / "warm"}
+    assert set(series_of(recipe, 1, structures, tmp_path)) == {"cold-train", "cold-test"}
+    series = series_of(recipe, 2, structures, tmp_path)
+    first, second = series["warm-test"]
+    assert (first.structure, second.structure) == (structures["warm"], first.end)
+    assert (first.start_ps, second.start_ps) == (0.0, 0.1)
+    assert first.seed == second.seed != series["warm-train"][0].seed
+
+    assert not is_done([first, second])
+    write_json(first.record, {"result": "ended", "said": ""})
+    assert ended([first, second]) == [first]
+    assert not is_done([first, second])
+    write_json(first.record, {"result": "broke down", "said": "lost atoms"})
+    assert ended([first, second]) == [first]
+    assert is_done([first, second])
 
 
 def test_labels_keep_their_numbers_and_are_joined_by_state_and_split(tmp_path):
