@@ -22,6 +22,13 @@ from mlip.lock import locked, processes_with_token
 LONG = "import time, pathlib; pathlib.Path('started').touch(); time.sleep(600)"
 
 
+# It needs a second to end, as an engine that writes a last file does.
+SLOW_TO_END = (
+    "import signal, sys, time; "
+    "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), sys.exit())); " + LONG
+)
+
+
 def python_job(tmp_path, code, name="job", **options):
     return Job(
         name=name,
@@ -149,7 +156,7 @@ from mlip.errors import InterruptedRunError
 from mlip.execution.job import Job
 from mlip.execution.local import run_job
 here = Path.cwd()
-argv = (sys.executable, "-c", {LONG!r})
+argv = (sys.executable, "-c", {SLOW_TO_END!r})
 try:
     run_job(Job("engine", argv, here, here / "engine.log"), {inner!r})
 except InterruptedRunError:
