@@ -223,7 +223,8 @@ def explore(
     verbose: VerboseOption = False,
 ) -> None:
     """Train, run, label where the committee disagrees, and learn, round by round."""
-    from mlip.explore import loop as room
+    from mlip.explore.loop import explore as run_explore
+    from mlip.explore.plan import plan_explore
     from mlip.recipes.base import load_recipe
     from mlip.recipes.explore import ExploreRecipe
 
@@ -235,8 +236,8 @@ def explore(
         show(status(loaded, out), str(out), as_json=as_json)
         return
     perform(
-        lambda: room.plan_explore(loaded, recipe, out),
-        lambda: room.explore(loaded, recipe, out, force=force),
+        lambda: plan_explore(loaded, recipe, out),
+        lambda: run_explore(loaded, recipe, out, force=force),
         out,
         dry_run=dry_run,
         as_json=as_json,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from numpy.typing import NDArray
 
 from analysis.anions.units import anion_rules, anion_units
 from analysis.pairs.closest import FrameGeometry, frame_geometry
@@ -17,7 +18,7 @@ from mlip.data.geometry_checks import pair_limit
 from mlip.errors import BlowUpError
 from mlip.explore.evaluate import Judged, judge
 from mlip.explore.sample import Visit, frames_of
-from mlip.explore.select import Explored, FloatArray, Selection, sane, select_frames, spaced
+from mlip.explore.select import Explored, Selection, sane, select_frames, spaced
 from mlip.explore.states import tagged
 from mlip.recipes.explore import ExploreRecipe
 from mlip.validation.reference import read_system, system_directories
@@ -100,11 +101,11 @@ def choose(
     explored = _explored(recipe, seen, new, levels)
     descriptors = np.array([entry.descriptor for entry in old])
     train = np.array([visit.split == "train" for visit, _, _ in seen], dtype=bool)
-    limits = _limits(recipe)
+    limits = smallest_distances(recipe)
     for_training, rescued = _with_rescued(_part(explored, train), limits, recipe)
     selection = select_frames(for_training, descriptors, limits, recipe.selection)
     chosen = np.flatnonzero(train)[selection.chosen]
-    drawn = _drawn(recipe, number, explored, ~train, limits)
+    drawn = drawn_blindly(recipe, number, explored, np.flatnonzero(~train), limits)
     frames = [
         tagged(seen[k][2], seen[k][0].state, f"{number:03d}-{seen[k][0].series}", seen[k][1], split)
         for index, split in ((chosen, "train"), (drawn, "test"))
@@ -249,15 +250,15 @@ def _with_rescued(
     return Explored(**{**values, "verdict": verdict}), rescued
 
 
-def _drawn(
+def drawn_blindly(
     recipe: ExploreRecipe,
     number: int,
     explored: Explored,
-    mask: np.ndarray,
+    frames: NDArray[np.intp],
     limits: dict[str, float],
-) -> FloatArray:
-    """Draw test frames blindly: whatever the committee says, evenly over the states."""
-    alive, _ = sane(explored, np.flatnonzero(mask), limits, recipe.selection)
+) -> NDArray[np.intp]:
+    """Draw test frames: whatever the committee says, evenly over the states."""
+    alive, _ = sane(explored, frames, limits, recipe.selection)
     rng = np.random.default_rng([recipe.seed, number])
     shuffled = rng.permutation(alive)
     taken: list[int] = []
@@ -273,7 +274,8 @@ def _drawn(
     return np.array(sorted(taken, key=lambda k: (explored.run[k], explored.time_ps[k])), dtype=int)
 
 
-def _limits(recipe: ExploreRecipe) -> dict[str, float]:
+def smallest_distances(recipe: ExploreRecipe) -> dict[str, float]:
+    """Return the smallest believable distance by pair of elements, Å."""
     names = sorted(recipe.type_map)
     return {
         f"{one}-{other}": pair_limit(one, other) for one in names for other in names if one <= other

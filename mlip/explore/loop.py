@@ -19,6 +19,7 @@ from mlip.data.ingest import ingest
 from mlip.data.readers import input_files, matches
 from mlip.execution.progress import tell
 from mlip.explore.choose import Choice, choose
+from mlip.explore.examine import examine
 from mlip.explore.page import write_page
 from mlip.explore.pool import (
     labelled_frames,
@@ -35,7 +36,7 @@ from mlip.explore.progress import (
     write_progress,
 )
 from mlip.explore.sample import run_round
-from mlip.explore.states import build_states, shaken_frames, shaken_states, write_frames
+from mlip.explore.states import build_states, shaken_frames, write_frames
 from mlip.files import read_json, write_json
 from mlip.labelling.calculators import calculator_of
 from mlip.labelling.label import label
@@ -66,6 +67,8 @@ def explore(
 ) -> Manifest:
     """Run the loop until the potential knows its states, or the rounds are used up.
 
+    With `recipe.model` it examines that potential: `mlip.explore.examine.examine`.
+
     Parameters
     ----------
     recipe : ExploreRecipe
@@ -95,6 +98,8 @@ def explore(
     InterruptedRunError
         On Ctrl-C or SIGTERM; the same command goes on.
     """
+    if recipe.model is not None:
+        return examine(recipe, source, out, force=force, overrides=overrides)
     out = out.resolve()
     if not force:
         _reopen(out, recipe)
@@ -113,39 +118,6 @@ def explore(
         loop = _Loop(recipe, source.resolve(), work, read_progress(out))
         _run(loop)
         return work.manifest
-
-
-def plan_explore(recipe: ExploreRecipe, source: Path, out: Path) -> list[str]:
-    """Return what `explore` would do, state by state, without doing it."""
-    first = len(shaken_states(recipe)) * recipe.bootstrap.frames_per_state
-    begin = (
-        f"begin   {len(recipe.initial)} source(s) of labelled data"
-        if recipe.initial
-        else f"begin   {first} labels of shaken start structures"
-    )
-    lines = [begin]
-    for state in recipe.states:
-        temperatures = ", ".join(f"{value:g}" for value in state.temperatures_kelvin)
-        box = "NVT" if state.pressure_gpa is None else f"NPT {state.barostat}"
-        lines.append(
-            f"visit   {state.name} ({state.phase}): {temperatures} K, {state.duration_ps:g} ps "
-            f"each, {box}, from round {state.from_round}"
-        )
-    steps = sum(
-        2 * len(s.temperatures_kelvin) * s.duration_ps * 1000 / recipe.sampling.timestep_fs
-        for s in recipe.states
-    )
-    most = recipe.selection.maximum_frames + recipe.test_frames
-    total = (0 if recipe.initial else first) + (recipe.maximum_rounds - 1) * most
-    lines += [
-        f"round   train {recipe.train.committee_size} members, {recipe.train.length()}, "
-        f"validate, {steps:.0f} MD steps, up to {recipe.selection.maximum_frames} + "
-        f"{recipe.test_frames} labels; at most {recipe.maximum_rounds} rounds",
-        f"cost    up to {total} labels; `mlip label --dry-run` on a structure tells what one costs",
-        f"until   {recipe.accurate_share:.0%} of the frames of every state are accurate",
-        f"write   {out}: labels/, round_<n>/{{set,model,runs}}, progress.json, {PAGE}",
-    ]
-    return lines
 
 
 @dataclass

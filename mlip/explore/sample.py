@@ -27,7 +27,8 @@ from mlip.recipes.protocol import Protocol
 
 STAGE = "visit"
 # Runs of the two kinds differ in their velocities alone; training never sees the second kind.
-SPLITS = ("train", "test")
+TRAIN, TEST = "train", "test"
+SPLITS = (TRAIN, TEST)
 ENDED, BROKE_DOWN = "ended", "broke down"
 
 
@@ -81,7 +82,11 @@ class Visit:
 
 
 def series_of(
-    recipe: ExploreRecipe, number: int, structures: Mapping[str, Path], folder: Path
+    recipe: ExploreRecipe,
+    number: int,
+    structures: Mapping[str, Path],
+    folder: Path,
+    splits: Sequence[str] = SPLITS,
 ) -> dict[str, list[Visit]]:
     """Return the visits of a round by series, in the order in which they follow each other.
 
@@ -94,12 +99,15 @@ def series_of(
         Structure directories by state.
     folder : Path
         Of the runs.
+    splits : sequence of str
+        Kinds of series.
     """
     found: dict[str, list[Visit]] = {}
     for index, state in enumerate(recipe.states):
         if state.from_round > number:
             continue
-        for side, split in enumerate(SPLITS):
+        for split in splits:
+            side = SPLITS.index(split)
             seed = recipe.seed + 10_000 * number + 20 * index + side
             structure = structures[state.name]
             visits = []
@@ -140,12 +148,13 @@ def run_round(
     structures: Mapping[str, Path],
     folder: Path,
     token: str,
+    splits: Sequence[str] = SPLITS,
 ) -> list[Visit]:
     """Run every state of a round; a run that breaks down ends its series, not the round.
 
     Parameters
     ----------
-    recipe, number, structures, folder
+    recipe, number, structures, folder, splits
         As for `series_of`.
     model : Path
         Model directory with proven parity.
@@ -166,7 +175,7 @@ def run_round(
     InterruptedRunError
         On Ctrl-C or SIGTERM.
     """
-    series = series_of(recipe, number, structures, folder)
+    series = series_of(recipe, number, structures, folder, splits)
     total = sum(len(visits) for visits in series.values())
     waiting = {name: visits for name, visits in series.items() if not is_done(visits)}
     resources = _share(len(waiting))

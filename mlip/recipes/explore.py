@@ -95,6 +95,9 @@ class ExploreRecipe(Recipe):
     ----------
     type_map : tuple of str
         Elements in the order of the model's types.
+    model : str, optional
+        A finished potential to examine instead: its own MD visits the states once, `test_frames`
+        are drawn from it and labelled, nothing is learned. Relative to this recipe.
     initial : tuple of Source
         Labelled data to begin with, as in `mlip ingest`; of the same level as `label`.
     bootstrap : Bootstrap
@@ -119,6 +122,7 @@ class ExploreRecipe(Recipe):
     """
 
     type_map: tuple[str, ...] = Field(min_length=1)
+    model: str | None = None
     initial: tuple[Source, ...] = ()
     bootstrap: Bootstrap = Bootstrap()
     states: tuple[State, ...] = Field(min_length=1)
@@ -126,7 +130,7 @@ class ExploreRecipe(Recipe):
     trust: TrustSettings = TrustSettings()
     selection: SelectionSettings = SelectionSettings()
     test_frames: int = Field(default=8, ge=1)
-    train: TrainSettings
+    train: TrainSettings = TrainSettings(preset="standard")
     label: LabelRecipe = LabelRecipe()
     accurate_share: float = Field(default=0.95, gt=0.0, le=1.0)
     maximum_rounds: int = Field(default=8, ge=1, le=1000)
@@ -139,6 +143,8 @@ class ExploreRecipe(Recipe):
             raise ValueError(f"states share a name: {', '.join(repeated)}")
         if self.train.committee_size < 2:
             raise ValueError("train.committee_size must be 2 or more: one member cannot disagree")
+        if self.model is not None and self.initial:
+            raise ValueError("initial data are to learn from; with a model nothing is learned")
         if all(state.from_round > 1 for state in self.states):
             raise ValueError("no state is visited in the first round (from_round)")
         for state in self.states:

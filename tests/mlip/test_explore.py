@@ -23,7 +23,7 @@ from mlip.cli import main
 from mlip.data.readers import read_extxyz
 from mlip.engines.single_point import SinglePoint
 from mlip.errors import DataError, RecipeError
-from mlip.explore.loop import plan_explore
+from mlip.explore.plan import plan_explore
 from mlip.explore.pool import labelled_frames, read_labelled, write_labelled, write_pool
 from mlip.explore.progress import Progress, Round, read_progress, with_round, write_progress
 from mlip.explore.sample import ended, is_done, series_of
@@ -380,3 +380,27 @@ def test_the_loop_converges_though_it_is_killed_at_its_stages_and_labels_nothing
     assert main(["explore", str(toy), "--out", str(out)]) == 0
     assert "already done, nothing to do" in capsys.readouterr().out
     assert read_manifest(out).attempts == manifest.attempts
+
+    check_examination(toy, out / summary["model"], tmp_path / "examined")
+    capsys.readouterr()
+
+
+def check_examination(toy: Path, model: Path, out: Path) -> None:
+    """The potential of a loop is examined on its own MD, which no training ever saw."""
+    changes = ["states.1.from_round=1", "test_frames=4", "seed=2", f"model={model}"]
+    command = ["explore", str(toy), "--out", str(out)]
+    command += [word for change in changes for word in ("--set", change)]
+    assert main(command) == 0
+    drawn = ase.io.read(out / "chosen.extxyz", ":")
+    assert [atoms.info["state"] for atoms in drawn].count("warm") == 2
+    summary = read_manifest(out).summary
+    assert (summary["asked"], summary["labelled"], summary["test_frames"]) == (4, 4, 4)
+    assert summary["visited"] == 20
+    assert summary["broke_down"] == []
+    assert not list(out.glob("set/train/*"))
+    errors = out / "errors"
+    assert main(["validate", str(model), "--data", str(out / "set"), "--out", str(errors)]) == 0
+    metrics = json.loads((errors / "metrics.json").read_text())
+    assert 0 < metrics["splits"]["test"]["overall"]["force_rmse_mev_per_angstrom"] < 1000
+    assert main(command) == 0
+    assert len(read_manifest(out).attempts) == 1
