@@ -257,7 +257,7 @@ def drawn_blindly(
     frames: NDArray[np.intp],
     limits: dict[str, float],
 ) -> NDArray[np.intp]:
-    """Draw test frames: whatever the committee says, evenly over the states."""
+    """Draw test frames: whatever the committee says, evenly over `explored.state`."""
     alive, _ = sane(explored, frames, limits, recipe.selection)
     rng = np.random.default_rng([recipe.seed, number])
     shuffled = rng.permutation(alive)

@@ -45,7 +45,7 @@ def examine(
     Parameters
     ----------
     recipe : ExploreRecipe
-        With `model`; frames are drawn evenly over the states.
+        With `model`; frames are drawn evenly over the phases.
     source : Path
         The recipe file; its relative paths start there.
     out : Path
@@ -94,8 +94,8 @@ def examine(
         label(recipe.label, [out / CHOSEN], out / LABELS)
         found = labelled_frames(recipe.label, asked, out / LABELS)
         write_labelled(out / LABELLED, found)
-        files = write_pool([out / LABELLED], out / "pool")
-        ingest(set_recipe(recipe, source, files), out / "ingest", out / SET)
+        labels = write_pool(recipe, [out / LABELLED], out / "pool")
+        ingest(set_recipe(recipe, source, labels), out / "ingest", out / SET)
         by_phase = [atoms.info["phase"] for atoms in found]
         broke_down = sorted(
             visit.name for visit in visits if read_json(visit.record)["result"] != "ended"
@@ -114,10 +114,10 @@ def examine(
 
 
 def _draw(recipe: ExploreRecipe, visits: list[Visit], out: Path) -> None:
-    """Draw frames, whatever the committee says; those that cannot be are counted."""
+    """Draw frames evenly over the phases, whatever the committee says; count impossible ones."""
     seen = [(visit, time, atoms) for visit in visits for time, atoms in frames_of(visit)]
     explored = Explored(
-        state=[visit.state.name for visit, _, _ in seen],
+        state=[visit.state.phases[visit.state.visit_at(time)] for visit, time, _ in seen],
         run=[visit.series for visit, _, _ in seen],
         time_ps=np.array([time for _, time, _ in seen]),
         geometry=[

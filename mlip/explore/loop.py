@@ -204,8 +204,8 @@ def _learn(loop: _Loop, number: int, pools: Sequence[Path]) -> None:
     """Make the set of all labels so far, train the committee on it, and validate it."""
     folder, recipe = loop.folder(number), loop.recipe
     with loop.stage(number, "ingest"):
-        files = write_pool(pools, folder / "pool") if pools else []
-        ingest(set_recipe(recipe, loop.source, files), folder / "ingest", folder / "set")
+        labels = write_pool(recipe, pools, folder / "pool")
+        ingest(set_recipe(recipe, loop.source, labels), folder / "ingest", folder / "set")
     with loop.stage(number, "train"):
         train(_train_recipe(recipe, folder / "model"), folder / "train", folder / "model")
     with loop.stage(number, "validate"):

@@ -142,7 +142,7 @@ def _states_section(trained: Sequence[Round], recipe: ExploreRecipe) -> Section:
                 "Accurate share by round; dashed: what ends the loop.",
             )
         )
-    phases = {state.name: state.phase for state in recipe.states}
+    phases = {s.name: " ".join(dict.fromkeys(s.phases)) for s in recipe.states}
     rows = tuple(
         (
             Cell(state),

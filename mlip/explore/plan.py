@@ -41,7 +41,7 @@ def _plan_examination(recipe: ExploreRecipe, source: Path, out: Path) -> list[st
         f"examine {resolve(recipe.model, source)}",
         *(_visit(state) for state in recipe.states if state.from_round == 1),
         f"cost    {_steps(recipe):.0f} MD steps, up to {recipe.test_frames} labels, drawn evenly "
-        f"over the states, at least {recipe.selection.spacing_ps:g} ps apart; `mlip label "
+        f"over the phases, at least {recipe.selection.spacing_ps:g} ps apart; `mlip label "
         "--dry-run` on a structure tells what one costs",
         f"write   {out}: runs/, labels/, set/ for mlip validate",
     ]
@@ -50,9 +50,9 @@ def _plan_examination(recipe: ExploreRecipe, source: Path, out: Path) -> list[st
 def _visit(state: State) -> str:
     temperatures = ", ".join(f"{value:g}" for value in state.temperatures_kelvin)
     box = "NVT" if state.pressure_gpa is None else f"NPT {state.barostat}"
+    phases = " ".join(dict.fromkeys(state.phases))
     return (
-        f"visit   {state.name} ({state.phase}): {temperatures} K, {state.duration_ps:g} ps each, "
-        f"{box}"
+        f"visit   {state.name} ({phases}): {temperatures} K, {state.duration_ps:g} ps each, {box}"
     )
 
 

@@ -9,6 +9,7 @@ import ase.io
 from ase import Atoms
 
 from mlip.execution.progress import tell
+from mlip.explore.states import SHAKEN
 from mlip.files import replacing
 from mlip.labelling.frames import frame_id
 from mlip.labelling.store import FOLDER, LABEL, stored
@@ -52,25 +53,43 @@ def labelled_frames(recipe: LabelRecipe, frames: Sequence[Atoms], labels: Path) 
     return found
 
 
-def write_pool(rounds: Sequence[Path], folder: Path) -> list[Path]:
-    """Join the labels of several rounds to one file a state and split; return the files.
+def write_pool(recipe: ExploreRecipe, rounds: Sequence[Path], folder: Path) -> list[Source]:
+    """Join the labels of several rounds to one file for each split, state and temperature.
 
     Parameters
     ----------
+    recipe : ExploreRecipe
     rounds : sequence of Path
         Files of `write_labelled`, in the order of the rounds.
     folder : Path
-        Gets ``<split>-<state>.extxyz``.
+        Gets ``<split>-<state>-<temperature>K.extxyz``; shaken frames have no temperature.
+
+    Returns
+    -------
+    list of Source
+        Of `mlip ingest`, with absolute paths.
     """
-    groups: dict[str, list[Atoms]] = {}
+    states = {state.name: state for state in recipe.states}
+    frames: dict[str, list[Atoms]] = {}
+    about: dict[str, dict[str, object]] = {}
     for path in rounds:
         for atoms in read_labelled(path):
-            groups.setdefault(f"{atoms.info['split']}-{atoms.info['state']}", []).append(atoms)
-    written = []
-    for name, frames in sorted(groups.items()):
-        written.append(folder / f"{name}.extxyz")
-        write_labelled(written[-1], frames)
-    return written
+            state, split = states[atoms.info["state"]], atoms.info["split"]
+            name, step, kelvin = f"{split}-{state.name}", 0, None
+            if atoms.info["run"] != SHAKEN:
+                step = state.visit_at(atoms.info["time_ps"])
+                kelvin = state.temperatures_kelvin[step]
+                name += f"-{kelvin:g}K"
+            frames.setdefault(name, []).append(atoms)
+            phase = state.phases[step]
+            about[name] = {"phase": phase, "temperature_kelvin": kelvin, "split": split}
+    sources = []
+    for name in sorted(frames):
+        path = (folder / f"{name}.extxyz").resolve()
+        write_labelled(path, frames[name])
+        content = {"name": name, "format": "extxyz", "path": str(path), **about[name]}
+        sources.append(Source.model_validate(content))
+    return sources
 
 
 def write_labelled(path: Path, frames: Sequence[Atoms]) -> None:
@@ -86,7 +105,7 @@ def read_labelled(path: Path) -> list[Atoms]:
     return list(ase.io.read(path, index=":", format="extxyz")) if path.stat().st_size else []
 
 
-def set_recipe(recipe: ExploreRecipe, source: Path, files: Sequence[Path]) -> IngestRecipe:
+def set_recipe(recipe: ExploreRecipe, source: Path, labels: Sequence[Source]) -> IngestRecipe:
     """Return the ingest recipe of the initial data and the labels so far.
 
     Parameters
@@ -94,23 +113,11 @@ def set_recipe(recipe: ExploreRecipe, source: Path, files: Sequence[Path]) -> In
     recipe : ExploreRecipe
     source : Path
         The explore recipe: paths of its initial data start there.
-    files : sequence of Path
-        What `write_pool` wrote; the paths in the result are absolute.
+    labels : sequence of Source
+        What `write_pool` returned.
     """
-    states = {state.name: state for state in recipe.states}
-    sources = [
+    initial = [
         entry.model_copy(update={"path": str((source.parent / entry.path).resolve())})
         for entry in recipe.initial
     ]
-    for path in files:
-        split, _, name = path.stem.partition("-")
-        content = {
-            "name": path.stem,
-            "format": "extxyz",
-            "path": str(path.resolve()),
-            "phase": states[name].phase,
-            "temperature_kelvin": max(states[name].temperatures_kelvin),
-            "split": split,
-        }
-        sources.append(Source.model_validate(content))
-    return IngestRecipe(type_map=recipe.type_map, sources=tuple(sources))
+    return IngestRecipe(type_map=recipe.type_map, sources=(*initial, *labels))

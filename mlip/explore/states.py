@@ -16,6 +16,8 @@ from mlip.structures.build import build
 from mlip.structures.rattle import rattled
 from mlip.structures.strain import strained
 
+SHAKEN = "shaken"  # in place of a run
+
 
 def build_states(recipe: ExploreRecipe, source: Path, folder: Path) -> dict[str, Path]:
     """Build the start structure of every state; return the directories by state.
@@ -68,7 +70,7 @@ def shaken_frames(recipe: ExploreRecipe, structures: dict[str, Path]) -> list[At
             shaped = strained(start, [*lengths, 0.0, 0.0, 0.0])
             moved, _ = rattled(shaped, Rattle(amplitude_angstrom=amplitude), rng)
             last = k == settings.frames_per_state - 1
-            frames.append(tagged(moved, state, "shaken", float(k), "test" if last else "train"))
+            frames.append(tagged(moved, state, SHAKEN, float(k), "test" if last else "train"))
     return frames
 
 
@@ -76,9 +78,10 @@ def tagged(atoms: Atoms, state: State, run: str, time_ps: float, split: str) -> 
     """Return the bare structure with where it came from in its info."""
     bare = Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=True)
     bare.wrap()
+    visit = 0 if run == SHAKEN else state.visit_at(time_ps)
     bare.info = {
         "state": state.name,
-        "phase": state.phase,
+        "phase": state.phases[visit],
         "run": run,
         "time_ps": round(time_ps, 6),
         "split": split,

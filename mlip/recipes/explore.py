@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -13,6 +14,7 @@ from mlip.recipes.label import LabelRecipe
 from mlip.recipes.selection import SelectionSettings, TrustSettings
 from mlip.recipes.train import TrainSettings
 
+Name = Annotated[str, Field(min_length=1)]
 Kelvin = Annotated[float, Field(gt=0.0, le=5000.0)]
 
 
@@ -23,8 +25,9 @@ class State(Recipe):
     ----------
     name : str
         Of its runs and systems.
-    phase : str
-        For example crystal, melt, glass, interface; kept with every frame.
+    phase : str or tuple of str
+        For example crystal, melt, glass, interface; kept with every frame. One for each
+        temperature where they differ, as in a quench.
     structure : BuildRecipe
         Start structure, as for `mlip build`; paths in it are relative to this recipe.
     temperatures_kelvin : tuple of float
@@ -41,13 +44,34 @@ class State(Recipe):
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    phase: str = Field(min_length=1)
+    phase: Name | tuple[Name, ...]
     structure: BuildRecipe
     temperatures_kelvin: tuple[Kelvin, ...] = Field(min_length=1)
     duration_ps: float = Field(gt=0.0)
     pressure_gpa: float | None = None
     barostat: Literal["iso", "aniso", "tri"] = "iso"
     from_round: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _a_phase_for_each_temperature(self) -> State:
+        if len(self.phases) != len(self.temperatures_kelvin):
+            raise ValueError(
+                f"{self.name}: {len(self.phases)} phases for {len(self.temperatures_kelvin)} "
+                "temperatures; give one phase, or one for each"
+            )
+        return self
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Return the phase at each temperature."""
+        if isinstance(self.phase, str):
+            return (self.phase,) * len(self.temperatures_kelvin)
+        return self.phase
+
+    def visit_at(self, time_ps: float) -> int:
+        """Return which temperature is visited at a time of the series; its end belongs to it."""
+        number = math.ceil(time_ps / self.duration_ps - 1e-6) - 1
+        return min(max(number, 0), len(self.temperatures_kelvin) - 1)
 
 
 class Bootstrap(Recipe):
@@ -97,7 +121,7 @@ class ExploreRecipe(Recipe):
         Elements in the order of the model's types.
     model : str, optional
         A finished potential to examine instead: its own MD visits the states once, `test_frames`
-        are drawn from it and labelled, nothing is learned. Relative to this recipe.
+        are drawn from it evenly over the phases and labelled, nothing is learned. Relative to this recipe.
     initial : tuple of Source
         Labelled data to begin with, as in `mlip ingest`; of the same level as `label`.
     bootstrap : Bootstrap

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import ase.io
@@ -110,6 +110,7 @@ def toy(tmp_path) -> Path:
         ("states.0.duration_ps=0.01", "cold: duration_ps is shorter than frame_every_ps"),
         ("trust.failed_error_ev_per_angstrom=0.1", "must be larger"),
         ("states.0.temperature=3", "unknown key"),
+        ("states.1.phase=[melt]", "1 phases for 2 temperatures"),
         ("bootstrap.frames_per_state=2", "greater than or equal to 3"),
     ],
 )
@@ -208,14 +209,20 @@ def test_a_series_goes_through_its_temperatures_until_one_breaks_down(toy, tmp_p
     assert is_done([first, second])
 
 
-def test_labels_keep_their_numbers_and_are_joined_by_state_and_split(tmp_path):
+def test_labels_keep_their_numbers_and_are_joined_by_state_temperature_and_split(toy, tmp_path):
     rng = np.random.default_rng(1)
+    recipe = load_recipe(toy, ExploreRecipe, ["states.1.phase=[melt, glass]"])
+    # The second state is visited for 0.1 ps at 500 K and then at 350 K.
+    places = [("shaken", 2.0), ("001-warm-train", 0.1), ("001-warm-train", 0.12)]
     rounds = []
     for number in range(2):
         frames = []
-        for split in ("train", "test"):
+        for split, (run, time_ps) in product(("train", "test"), places):
             atoms = bulk("Cu", cubic=True)
-            atoms.info = {"split": split, "state": "a", "dft_level": {"code": "x"}}
+            atoms.info = {
+                **{"split": split, "state": "warm", "run": run, "time_ps": time_ps},
+                "dft_level": {"code": "x"},
+            }
             atoms.calc = SinglePointCalculator(
                 atoms, energy=float(number), forces=rng.normal(size=(4, 3)), stress=np.arange(6.0)
             )
@@ -224,14 +231,21 @@ def test_labels_keep_their_numbers_and_are_joined_by_state_and_split(tmp_path):
         write_labelled(rounds[-1], frames)
     write_labelled(tmp_path / "none.extxyz", [])
     assert read_labelled(tmp_path / "none.extxyz") == []
-    files = write_pool([*rounds, tmp_path / "none.extxyz"], tmp_path / "pool")
-    assert [path.stem for path in files] == ["test-a", "train-a"]
-    first = read_labelled(rounds[0])[1]
-    joined = read_labelled(files[0])
+    sources = write_pool(recipe, [*rounds, tmp_path / "none.extxyz"], tmp_path / "pool")
+    assert [(s.name, s.phase, s.temperature_kelvin, s.split) for s in sources] == [
+        ("test-warm", "melt", None, "test"),
+        ("test-warm-350K", "glass", 350.0, "test"),
+        ("test-warm-500K", "melt", 500.0, "test"),
+        ("train-warm", "melt", None, "train"),
+        ("train-warm-350K", "glass", 350.0, "train"),
+        ("train-warm-500K", "melt", 500.0, "train"),
+    ]
+    first = read_labelled(rounds[0])[3]
+    joined = read_labelled(Path(sources[0].path))
     assert [atoms.get_potential_energy() for atoms in joined] == [0.0, 1.0]
     np.testing.assert_array_equal(joined[0].get_forces(), first.get_forces())
     np.testing.assert_array_equal(joined[0].get_stress(), np.arange(6.0))
-    (frames,) = read_extxyz(files[0])
+    (frames,) = read_extxyz(Path(sources[0].path))
     assert frames.level == {"code": "x"}
 
 
@@ -281,7 +295,7 @@ def test_the_shipped_recipe_builds_neutral_even_cells_of_48_to_100_atoms(tmp_pat
         summary = read_manifest(structures[state.name]).summary
         if state.name != "beta-antisite":  # its bonds are counted as like atoms
             assert summary["formal_charge_e"] == 0, state.name
-    phases = {state.phase for state in recipe.states}
+    phases = {phase for state in recipe.states for phase in state.phases}
     assert phases == {"crystal", "defect", "melt", "quench", "glass", "interface"}
 
 
@@ -387,14 +401,16 @@ def test_the_loop_converges_though_it_is_killed_at_its_stages_and_labels_nothing
 
 def check_examination(toy: Path, model: Path, out: Path) -> None:
     """The potential of a loop is examined on its own MD, which no training ever saw."""
-    changes = ["states.1.from_round=1", "test_frames=4", "seed=2", f"model={model}"]
+    changes = ["states.1.from_round=1", "test_frames=6", "seed=2", f"model={model}"]
+    changes += ["states.1.phase=[hot, cooler]"]
     command = ["explore", str(toy), "--out", str(out)]
     command += [word for change in changes for word in ("--set", change)]
     assert main(command) == 0
     drawn = ase.io.read(out / "chosen.extxyz", ":")
-    assert [atoms.info["state"] for atoms in drawn].count("warm") == 2
     summary = read_manifest(out).summary
-    assert (summary["asked"], summary["labelled"], summary["test_frames"]) == (4, 4, 4)
+    assert summary["labelled_by_phase"] == {"cooler": 2, "crystal": 2, "hot": 2}
+    assert (summary["asked"], summary["labelled"], summary["test_frames"]) == (6, 6, 6)
+    assert len(drawn) == 6
     assert summary["visited"] == 20
     assert summary["broke_down"] == []
     assert not list(out.glob("set/train/*"))
