@@ -120,8 +120,9 @@ class ExploreRecipe(Recipe):
     type_map : tuple of str
         Elements in the order of the model's types.
     model : str, optional
-        A finished potential to examine instead: its own MD visits the states once, `test_frames`
-        are drawn from it evenly over the phases and labelled, nothing is learned. Relative to this recipe.
+        A finished potential to examine instead, relative to this recipe: its own MD visits the
+        states once, `test_frames` are drawn from it evenly over the phases and labelled, nothing
+        is learned.
     initial : tuple of Source
         Labelled data to begin with, as in `mlip ingest`; of the same level as `label`.
     bootstrap : Bootstrap
