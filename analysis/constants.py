@@ -16,6 +16,7 @@ IntArray = NDArray[np.int64]
 
 ELEMENTARY_CHARGE_COULOMB = constants.e
 BOLTZMANN_JOULE_PER_KELVIN = constants.k
+BOLTZMANN_EV_PER_KELVIN = constants.k / constants.e
 
 CM2_PER_S_PER_ANGSTROM2_PER_PS = 1.0e-4
 CM_PER_ANGSTROM = 1.0e-8

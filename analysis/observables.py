@@ -8,6 +8,7 @@ from analysis.anions.anion_groups import anion_groups
 from analysis.anions.anion_rules import anion_rules
 from analysis.anions.speciation_findings import speciation_findings
 from analysis.conductivity.collective_findings import collective_findings
+from analysis.density.density_findings import density_findings
 from analysis.disorder.axis import Axis, axis_coordinate
 from analysis.disorder.disorder_profile import DisorderProfile, disorder_profile
 from analysis.disorder.findings import disorder_findings
@@ -165,6 +166,7 @@ def motion(sample: Sample) -> Findings:
         dense=sample.dense,
     )
     findings = found.findings
+    sample.flows = found.framework is not None and found.framework.melted
     if request.mobile is None or found.diffusion is None:
         return findings
     try:
@@ -233,7 +235,18 @@ def hops(sample: Sample) -> Findings:
     return findings
 
 
-# Disorder comes first, since regions serve the others; g(r) comes before what needs its minima.
+def density(sample: Sample) -> Findings:
+    """Map where the mobile ions are in a framework that stays, and the passes between."""
+    if sample.request.mobile is None:
+        return Findings(skipped=[Skipped("density", NO_MOBILE)])
+    if sample.flows:
+        reason = "the framework flows, so that no place in it stays"
+        return Findings(skipped=[Skipped("density", reason)])
+    return density_findings(sample.trajectory, sample.request.mobile)
+
+
+# Disorder comes first, since regions serve the others; g(r) comes before what needs its minima,
+# motion before what needs a framework.
 OBSERVABLES: Sequence[tuple[str, Callable[[Sample], Findings]]] = (
     ("disorder", disorder),
     ("rdf", pair_structure),
@@ -247,6 +260,7 @@ OBSERVABLES: Sequence[tuple[str, Callable[[Sample], Findings]]] = (
     ("motion", motion),
     ("displacements", displacements),
     ("hops", hops),
+    ("density", density),
 )
 
 

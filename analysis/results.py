@@ -109,6 +109,8 @@ class Findings:
     skipped : list of Skipped
     statements : list of str
         Sentences: what can and what cannot be concluded.
+    files : dict of str to bytes
+        Files for other programs, by path below the analysis directory.
     """
 
     quantities: list[Quantity] = field(default_factory=list)
@@ -116,6 +118,7 @@ class Findings:
     figures: dict[str, bytes] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
     statements: list[str] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
 
     def add(self, other: Findings) -> None:
         """Take in what another observable found."""
@@ -124,6 +127,7 @@ class Findings:
         self.figures |= other.figures
         self.skipped += other.skipped
         self.statements += other.statements
+        self.files |= other.files
 
 
 def gather(findings: Mapping[str, Findings]) -> Findings:

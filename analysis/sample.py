@@ -58,6 +58,8 @@ class Sample:
         Crystal, interface and glass, where there are such.
     dense : Trajectory or None
         More closely spaced frames of the first part of it.
+    flows : bool
+        Whether the framework was found to flow: then no place in it stays.
     """
 
     trajectory: Trajectory
@@ -66,6 +68,7 @@ class Sample:
     pairs: list[PairDistribution] = field(default_factory=list)
     shells: list[Quantity] = field(default_factory=list)
     regions: Groups | None = None
+    flows: bool = False
 
     @cached_property
     def drift_path(self) -> FloatArray:

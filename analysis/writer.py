@@ -1,4 +1,4 @@
-"""Write an analysis directory: results.json, curves and figures, always by rename."""
+"""Write an analysis directory: results.json, curves, figures and grids, always by rename."""
 
 from __future__ import annotations
 
@@ -40,13 +40,14 @@ def write_analysis(
     Raises
     ------
     AnalysisError
-        If two quantities, curves or figures share a name.
+        If two quantities, curves, figures or files share a name.
     """
     together = gather(findings)
     for kind, names in (
         ("quantities", [quantity.name for quantity in together.quantities]),
         ("curves", [curve.name for curve in together.curves]),
         ("figures", [name for topic in findings.values() for name in topic.figures]),
+        ("files", [name for topic in findings.values() for name in topic.files]),
     ):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise AnalysisError(f"{out}: {kind} named more than once: {', '.join(twice)}")
@@ -54,6 +55,8 @@ def write_analysis(
         write_atomically(out / "curves" / f"{curve.name}.csv", curve_to_csv(curve).encode())
     for name, image in together.figures.items():
         write_atomically(out / "figures" / f"{name}.png", image)
+    for name, content in together.files.items():
+        write_atomically(out / name, content)
     record = {
         "schema": SCHEMA,
         "quantities": [quantity_to_json(quantity) for quantity in together.quantities],

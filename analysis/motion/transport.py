@@ -13,7 +13,7 @@ from analysis.errors import RangeError
 from analysis.figures.motion import msd_figure
 from analysis.hops.net_hops import net_hops
 from analysis.motion.diffusion import Diffusion, diffusion_coefficient
-from analysis.motion.framework import framework_quantities, framework_state
+from analysis.motion.framework import FrameworkState, framework_quantities, framework_state
 from analysis.motion.joined import JoinedMsd, joined_msd
 from analysis.motion.msd import MeanSquaredDisplacement, mean_squared_displacement
 from analysis.results import Curve, Findings, Quantity, Skipped
@@ -35,15 +35,19 @@ class Transport:
         By species; empty if there are too few frames.
     diffusion : Diffusion or None
         Of the mobile species, if there is one.
-    framework_label : str
-        What a conductivity of this run must be called, such as "melt"; "" if its framework is
-        frozen or was not judged.
+    framework : FrameworkState or None
+        Whether the other species stay; None if that was not judged.
     """
 
     findings: Findings
     curves: Mapping[str, MeanSquaredDisplacement]
     diffusion: Diffusion | None
-    framework_label: str
+    framework: FrameworkState | None
+
+    @property
+    def framework_label(self) -> str:
+        """What a conductivity of this run must be called, such as "melt"; "" if nothing."""
+        return self.framework.label if self.framework is not None else ""
 
 
 def transport(
@@ -71,7 +75,7 @@ def transport(
     findings = Findings()
     if trajectory.n_frames < MIN_MSD_FRAMES:
         reason = f"{trajectory.n_frames} frames; needs at least {MIN_MSD_FRAMES}"
-        return Transport(Findings(skipped=[Skipped("msd", reason)]), {}, None, "")
+        return Transport(Findings(skipped=[Skipped("msd", reason)]), {}, None, None)
     if drift_path is None:
         drift_path = centre_of_mass_path(trajectory)
     curves = {}
@@ -82,7 +86,8 @@ def transport(
         )
         findings.curves.append(_msd_curve(curves[species]))
     joined = _add_dense(findings, curves, dense, mobile)
-    label = _add_framework(findings, trajectory, curves, mobile, drift_path)
+    framework = _add_framework(findings, trajectory, curves, mobile, drift_path)
+    label = framework.label if framework is not None else ""
     diffusion = None
     if mobile is None:
         findings.skipped.append(
@@ -95,7 +100,7 @@ def transport(
     findings.figures["msd"] = msd_figure(
         list(curves.values()), [diffusion] if diffusion else [], joined
     )
-    return Transport(findings, curves, diffusion, label)
+    return Transport(findings, curves, diffusion, framework)
 
 
 def _add_dense(
@@ -137,8 +142,8 @@ def _add_framework(
     curves: Mapping[str, MeanSquaredDisplacement],
     mobile: str | None,
     drift_path: FloatArray,
-) -> str:
-    """Judge the framework; return what transport through it must be called, "" if it is frozen."""
+) -> FrameworkState | None:
+    """Judge the framework, if there is one."""
     frozen = {species: msd for species, msd in curves.items() if species != mobile}
     ids = np.flatnonzero(trajectory.species != (mobile or ""))
     if mobile is not None and frozen:
@@ -155,9 +160,9 @@ def _add_framework(
         state = framework_state(trajectory, frozen)
     except RangeError as error:
         findings.skipped.append(Skipped("framework_frozen", str(error)))
-        return ""
+        return None
     findings.quantities += framework_quantities(state, frozen)
-    return state.label
+    return state
 
 
 def _add_transport(
