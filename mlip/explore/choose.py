@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from mlip.errors import BlowUpError
 from mlip.explore.evaluate import Judged, judge
 from mlip.explore.sample import Visit, frames_of
 from mlip.explore.select import Explored, Selection, sane, select_frames, spaced
-from mlip.explore.states import tagged
+from mlip.explore.soundness import is_broken, usual_coordination
+from mlip.explore.states import shaken_frames, tagged
 from mlip.recipes.explore import ExploreRecipe
 from mlip.validation.reference import read_system, system_directories
 from mlip.validation.trust import (
@@ -45,7 +46,7 @@ class Choice:
     shares : dict of str to dict
         By state: fractions accurate, candidate and failed.
     selection : Selection
-    drawn, rescued, visited : int
+    drawn, rescued, shaken, visited : int
     calibration : dict of str to list
         For the page: species, deviation and error of the atoms of the test frames.
     """
@@ -56,6 +57,7 @@ class Choice:
     selection: Selection
     drawn: int
     rescued: int
+    shaken: int
     visited: int
     calibration: dict[str, list[object]]
 
@@ -64,12 +66,16 @@ def choose(
     recipe: ExploreRecipe,
     number: int,
     visits: Sequence[Visit],
+    structures: Mapping[str, Path],
     members: Sequence[Path],
     data: Path,
     folder: Path,
     token: str,
 ) -> Choice:
     """Judge the frames of a round and choose.
+
+    A state of which no frame is fit for training gives its start structure once more, shaken: a
+    potential that loses a state at once learns nothing from where it went.
 
     Parameters
     ----------
@@ -78,6 +84,8 @@ def choose(
         Of the round.
     visits : sequence of Visit
         Its runs.
+    structures : mapping of str to Path
+        Structure directories by state.
     members : sequence of Path
         Plain potentials of the committee.
     data : Path
@@ -98,7 +106,7 @@ def choose(
     judged = judge(members, [*labelled, *(atoms for _, _, atoms in seen)], folder, token)
     old, new = judged[: len(labelled)], judged[len(labelled) :]
     levels, calibration = _calibrated(recipe, unseen, old[len(trained_on) :])
-    explored = _explored(recipe, seen, new, levels)
+    explored = _explored(recipe, seen, new, levels, usual_coordination(structures))
     descriptors = np.array([entry.descriptor for entry in old])
     train = np.array([visit.split == "train" for visit, _, _ in seen], dtype=bool)
     limits = smallest_distances(recipe)
@@ -111,6 +119,10 @@ def choose(
         for index, split in ((chosen, "train"), (drawn, "test"))
         for k in index
     ]
+    fit = {seen[k][0].state.name for k in chosen}
+    lost = {visit.state.name for visit in visits} - fit
+    shaken = shaken_frames(recipe, structures, number, [s for s in recipe.states if s.name in lost])
+    frames += shaken
     if not frames:
         raise BlowUpError(
             f"round {number}: of {len(seen)} frames none is fit for a label ("
@@ -125,6 +137,7 @@ def choose(
         selection,
         len(drawn),
         rescued,
+        len(shaken),
         len(seen),
         calibration,
     )
@@ -166,6 +179,7 @@ def _explored(
     seen: Sequence[tuple[Visit, float, Atoms]],
     judged: Sequence[Judged],
     levels: TrustLevels,
+    usual: Mapping[str, Mapping[str, set[int]]],
 ) -> Explored:
     verdict, ratio, species, anion, geometry = [], [], [], [], []
     rules = anion_rules()
@@ -192,6 +206,10 @@ def _explored(
         run=[visit.series for visit, _, _ in seen],
         time_ps=np.array([time for _, time, _ in seen]),
         geometry=geometry,
+        broken=[
+            visit.state.name in usual and is_broken(atoms, usual[visit.state.name])
+            for visit, _, atoms in seen
+        ],
     )
 
 
@@ -212,16 +230,18 @@ def _part(explored: Explored, mask: np.ndarray) -> Explored:
         run=taken(explored.run),
         time_ps=explored.time_ps[index],
         geometry=geometry,
+        broken=[explored.broken[k] for k in index],
     )
 
 
 def _with_rescued(
     explored: Explored, limits: dict[str, float], recipe: ExploreRecipe
 ) -> tuple[Explored, int]:
-    """Make candidates of the least uncertain failed frames where a state offers too few.
+    """Make candidates of the earliest failed frames where a state offers too few.
 
-    A potential that knows nothing of a state would never learn of it otherwise. Sane frames
-    only: first principles are right about any geometry, and the committee need not be believed.
+    A potential that knows nothing of a state would never learn of it otherwise; it has not gone
+    far astray yet. Sane frames only: first principles are right about any geometry, and the
+    committee need not be believed.
     """
     alive, _ = sane(explored, np.arange(len(explored)), limits, recipe.selection)
     states = list(dict.fromkeys(explored.state))
@@ -233,7 +253,7 @@ def _with_rescued(
         offered = np.array([k for k in own if verdict[k] == CANDIDATE], dtype=int)
         kept, _ = spaced(explored, offered, recipe.selection.spacing_ps)
         failed = sorted(
-            (int(k) for k in own if verdict[k] == FAILED), key=explored.ratio.__getitem__
+            (int(k) for k in own if verdict[k] == FAILED), key=explored.time_ps.__getitem__
         )
         taken = [int(k) for k in kept]
         for frame in failed:

@@ -6,6 +6,7 @@ taught: a melt that it holds, a glass that it quenched. Nothing is chosen and no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import ase.io
@@ -19,6 +20,7 @@ from mlip.explore.choose import drawn_blindly, smallest_distances
 from mlip.explore.pool import labelled_frames, set_recipe, write_labelled, write_pool
 from mlip.explore.sample import TEST, Visit, frames_of, run_round
 from mlip.explore.select import Explored, sane
+from mlip.explore.soundness import is_broken, usual_coordination
 from mlip.explore.states import build_states, tagged, write_frames
 from mlip.files import read_json, write_json
 from mlip.labelling.calculators import calculator_of
@@ -89,7 +91,7 @@ def examine(
         runs = out / "runs"
         visits = run_round(recipe, 1, model, structures, runs, work.token, splits=(TEST,))
         if not (out / "draw.json").is_file():
-            _draw(recipe, visits, out)
+            _draw(recipe, visits, structures, out)
         asked = ase.io.read(out / CHOSEN, index=":")
         label(recipe.label, [out / CHOSEN], out / LABELS)
         found = labelled_frames(recipe.label, asked, out / LABELS)
@@ -113,9 +115,12 @@ def examine(
         return work.manifest
 
 
-def _draw(recipe: ExploreRecipe, visits: list[Visit], out: Path) -> None:
+def _draw(
+    recipe: ExploreRecipe, visits: list[Visit], structures: Mapping[str, Path], out: Path
+) -> None:
     """Draw frames evenly over the phases, whatever the committee says; count impossible ones."""
     seen = [(visit, time, atoms) for visit in visits for time, atoms in frames_of(visit)]
+    usual = usual_coordination(structures)
     explored = Explored(
         state=[visit.state.phases[visit.state.visit_at(time)] for visit, time, _ in seen],
         run=[visit.series for visit, _, _ in seen],
@@ -123,6 +128,10 @@ def _draw(recipe: ExploreRecipe, visits: list[Visit], out: Path) -> None:
         geometry=[
             frame_geometry(atoms.get_chemical_symbols(), atoms.positions, atoms.cell.array)
             for _, _, atoms in seen
+        ],
+        broken=[
+            visit.state.name in usual and is_broken(atoms, usual[visit.state.name])
+            for visit, _, atoms in seen
         ],
         # Only a choice by deviation asks for these.
         verdict=[""] * len(seen),

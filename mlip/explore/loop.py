@@ -242,6 +242,7 @@ def _visit(loop: _Loop, number: int, structures: dict[str, Path]) -> dict[str, d
                 recipe,
                 number,
                 visits,
+                structures,
                 members,
                 folder / "set",
                 folder / "judged",
@@ -270,11 +271,12 @@ def _write_choice(folder: Path, choice: Choice) -> None:
             "round": {
                 "visited": choice.visited,
                 "shares": choice.shares,
-                "chosen": len(choice.frames) - choice.drawn,
+                "chosen": len(choice.frames) - choice.drawn - choice.shaken,
                 "drawn": choice.drawn,
                 "dropped": selection.dropped,
                 "groups": selection.groups,
                 "rescued": choice.rescued,
+                "shaken": choice.shaken,
             },
         },
     )

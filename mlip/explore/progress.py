@@ -43,6 +43,8 @@ class Round:
         Chosen frames by the species and anion type of their worst atom.
     rescued : int
         Frames beyond the upper level that were chosen because their state had no candidate.
+    shaken : int
+        Start structures shaken once more, of states without a frame fit for training.
     seconds : dict of str to float
         Wall time by stage.
     """
@@ -61,6 +63,7 @@ class Round:
     dropped: dict[str, int] = field(default_factory=dict)
     groups: dict[str, int] = field(default_factory=dict)
     rescued: int = 0
+    shaken: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
 
 

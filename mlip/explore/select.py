@@ -22,6 +22,7 @@ Survivors = tuple[IntArray, dict[str, int]]
 
 TOO_NEAR = "atoms too near"
 DENSITY = "density outside the window"
+BROKEN = "come apart"
 TOO_SOON = "too near in time"
 NOT_NEEDED = "beyond the number of labels"
 
@@ -53,6 +54,8 @@ class Explored:
     time_ps : (F,) float array
         Run and time together name a frame.
     geometry : sequence of FrameGeometry, length F
+    broken : sequence of bool, length F
+        As `mlip.explore.soundness.is_broken` tells.
     """
 
     state: Sequence[str]
@@ -64,6 +67,7 @@ class Explored:
     run: Sequence[str]
     time_ps: FloatArray
     geometry: Sequence[FrameGeometry]
+    broken: Sequence[bool]
 
     def __post_init__(self) -> None:
         for name in ("ratio", "descriptor", "time_ps"):
@@ -165,7 +169,7 @@ def sane(
     limits_angstrom: Mapping[str, float],
     settings: SelectionSettings,
 ) -> Survivors:
-    """Keep frames without atoms too near each other and of a believable density.
+    """Keep frames of believable distances, density and bonds.
 
     Parameters
     ----------
@@ -200,7 +204,9 @@ def sane(
         if any(distance < limits[pair] for pair, distance in geometry.closest_angstrom.items()):
             return TOO_NEAR
         low, high = settings.minimum_density_g_cm3, settings.maximum_density_g_cm3
-        return "" if low <= geometry.density_g_cm3 <= high else DENSITY
+        if not low <= geometry.density_g_cm3 <= high:
+            return DENSITY
+        return BROKEN if explored.broken[frame] else ""
 
     return _without(alive, [fault(frame) for frame in alive])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import ase.io
@@ -49,20 +49,36 @@ def shaken_states(recipe: ExploreRecipe) -> tuple[State, ...]:
     return built or recipe.states
 
 
-def shaken_frames(recipe: ExploreRecipe, structures: dict[str, Path]) -> list[Atoms]:
-    """Return start structures shaken and strained, for labels before there is a model.
+def shaken_frames(
+    recipe: ExploreRecipe,
+    structures: Mapping[str, Path],
+    round_number: int = 0,
+    states: Sequence[State] | None = None,
+) -> list[Atoms]:
+    """Return start structures shaken and strained, for labels that need no model.
 
     Each frame carries `state`, `phase`, `run` and `split` in its info; the last of each state
     is for testing.
+
+    Parameters
+    ----------
+    recipe : ExploreRecipe
+    structures : mapping of str to Path
+        Structure directories by state.
+    round_number : int
+        Each round shakes them anew.
+    states : sequence of State, optional
+        By default those of the first round; of these, packed ones are left out as there.
     """
     settings = recipe.bootstrap
-    wanted = shaken_states(recipe)
+    wanted = [s for s in shaken_states(recipe) if states is None or s in states]
     frames = []
     for number, state in enumerate(recipe.states):
         if state not in wanted:
             continue
         start = ase.io.read(structures[state.name] / "structure.extxyz")
-        rng = np.random.default_rng([recipe.seed, number])
+        again = [round_number] if round_number else []
+        rng = np.random.default_rng([recipe.seed, number, *again])
         for k in range(settings.frames_per_state):
             share = (k + 1) / settings.frames_per_state
             amplitude = settings.rattle_angstrom * (1.0 + 2.0 * share) / 3.0

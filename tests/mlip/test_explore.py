@@ -178,6 +178,9 @@ def test_shaken_frames_are_reproducible_sane_and_one_of_each_state_is_for_testin
             > 2.0
         )
     assert not np.allclose(frames[0].get_scaled_positions(), frames[1].get_scaled_positions())
+    later = shaken_frames(recipe, structures, 3, [recipe.states[1]])
+    assert [atoms.info["state"] for atoms in later] == ["warm"] * 4
+    assert not np.allclose(later[0].positions, frames[4].positions)
 
 
 def test_progress_survives_the_disk_and_a_damaged_file_is_named(tmp_path):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ase.io
 import numpy as np
 import pytest
+from ase.build import bulk
 
 from analysis.pairs.closest import FrameGeometry
 from mlip.errors import DataError, InputError, RecipeError
-from mlip.explore.select import Explored, descriptor_scale, select_frames
+from mlip.explore.select import BROKEN, Explored, descriptor_scale, select_frames
+from mlip.explore.soundness import is_broken, usual_coordination
 from mlip.recipes.base import validated
 from mlip.recipes.selection import SelectionSettings
+from mlip.structures.crystals import conventional_cell, find_crystal
 
 
 @pytest.fixture
@@ -33,6 +37,7 @@ def explored(n, **changes):
         "run": ["run1"] * n,
         "time_ps": np.arange(n, dtype=float),
         "geometry": [FINE] * n,
+        "broken": [False] * n,
     }
     return Explored(**(content | changes))
 
@@ -235,3 +240,60 @@ def test_inconsistent_frames_are_refused():
 def test_impossible_settings_are_refused(content, message):
     with pytest.raises(RecipeError, match=message):
         validated(content, SelectionSettings, "recipe")
+
+
+def written(atoms, folder):
+    folder.mkdir()
+    ase.io.write(folder / "structure.extxyz", atoms)
+    return folder
+
+
+def starts(tmp_path):
+    cells = {name: conventional_cell(find_crystal(name)) for name in ("gamma-Li3PS4", "Li4P2S6")}
+    cells["gamma-Li3PS4"] = cells["gamma-Li3PS4"].repeat((1, 2, 2))
+    cells["copper"] = bulk("Cu", cubic=True)
+    usual = usual_coordination({name: written(a, tmp_path / name) for name, a in cells.items()})
+    return cells, usual
+
+
+def test_crystals_are_whole_at_rest_and_shaken_and_metals_are_not_judged(tmp_path, rng):
+    cells, usual = starts(tmp_path)
+    assert usual == {"gamma-Li3PS4": {"P": {4}}, "Li4P2S6": {"P": {4}}}
+    for name in usual:
+        shaken = cells[name].copy()
+        shaken.positions += rng.normal(0, 0.08, shaken.positions.shape)
+        assert not is_broken(cells[name], usual[name])
+        assert not is_broken(shaken, usual[name])
+
+
+def test_a_bond_of_like_atoms_that_breaks_alone_leaves_no_gap(tmp_path):
+    cells, usual = starts(tmp_path)
+    atoms = cells["Li4P2S6"]
+    first, *others = np.flatnonzero(atoms.symbols == "P").tolist()
+    partner = min(others, key=lambda k: atoms.get_distance(first, k, mic=True))
+    assert atoms.get_distance(first, partner, mic=True) < 2.4
+    # With three S of its own it is one of few that are not as usual, but an electron is left over.
+    many = atoms.repeat((2, 2, 1))
+    moved = many.copy()
+    moved.set_distance(first, partner, 3.0, fix=0, mic=True)
+    assert is_broken(moved, usual["Li4P2S6"])
+
+
+def test_some_ions_may_leave_their_units_but_not_many(tmp_path):
+    cells, usual = starts(tmp_path)
+    atoms = cells["gamma-Li3PS4"]
+    names = np.array(atoms.get_chemical_symbols())
+    phosphorus, sulphur = np.flatnonzero(names == "P"), np.flatnonzero(names == "S")
+    for lost, broken in ((1, False), (2, False), (3, True)):
+        moved = atoms.copy()
+        for centre in phosphorus[:lost]:
+            nearest = min(sulphur, key=lambda k: atoms.get_distance(centre, k, mic=True))
+            away = atoms.get_distance(centre, nearest, mic=True, vector=True)
+            moved.positions[nearest] += 0.35 * away
+        assert is_broken(moved, usual["gamma-Li3PS4"]) is broken, lost
+
+
+def test_frames_that_came_apart_are_counted_under_that_reason():
+    found = chosen(explored(3, broken=[False, True, False]))
+    assert found.chosen.tolist() == [0, 2]
+    assert found.dropped == {BROKEN: 1}
