@@ -162,10 +162,14 @@ def _run(loop: _Loop) -> None:
         if (landed := loop.folder(number) / LABELLED).is_file():
             pools.append(landed)
             continue
-        _learn(loop, number, pools)
-        shares = _visit(loop, number, structures)
+        # Once its frames are chosen a round needs its potential no more, unless it is the last.
+        if not (loop.folder(number) / CHOICE).is_file():
+            _learn(loop, number, pools)
+            _visit(loop, number, structures)
+        shares = _enter_choice(loop, number)
         converged = _is_converged(loop, number, shares)
         if converged or number == recipe.maximum_rounds:
+            _learn(loop, number, pools)
             break
         pools.append(_label(loop, number, "chosen and drawn"))
         _show(loop)
@@ -229,40 +233,36 @@ def _train_recipe(recipe: ExploreRecipe, model: Path) -> TrainRecipe:
     return TrainRecipe(data="set", **recipe.train.model_dump())
 
 
-def _visit(loop: _Loop, number: int, structures: dict[str, Path]) -> dict[str, dict[str, float]]:
-    """Run all states and choose what to label; return the shares by state."""
+def _visit(loop: _Loop, number: int, structures: dict[str, Path]) -> None:
+    """Run all states and choose what to label."""
     folder, recipe = loop.folder(number), loop.recipe
     model = folder / "model"
     with loop.stage(number, "run"):
         visits = run_round(recipe, number, model, structures, folder / "runs", loop.work.token)
     with loop.stage(number, "select"):
-        if not (folder / CHOICE).is_file():
-            members = read_model_directory(model).members
-            choice = choose(
-                recipe,
-                number,
-                visits,
-                structures,
-                members,
-                folder / "set",
-                folder / "judged",
-                loop.work.token,
-            )
-            _write_choice(folder, choice)
-    entry = read_json(folder / CHOICE)["round"]
-    broke = sorted(
-        path.stem
-        for path in (folder / "runs").glob("*.json")
-        if read_json(path)["result"] != "ended"
-    )
-    loop.enter(replace(loop.progress.of(number), **entry, broke_down=tuple(broke)))
-    return dict(entry["shares"])
+        members = read_model_directory(model).members
+        choice = choose(
+            recipe,
+            number,
+            visits,
+            structures,
+            members,
+            folder / "set",
+            folder / "judged",
+            loop.work.token,
+        )
+        _write_choice(folder, choice)
 
 
 def _write_choice(folder: Path, choice: Choice) -> None:
     """Write the chosen frames, then the record that says that they are complete."""
     write_frames(folder / CHOSEN, choice.frames)
     selection = choice.selection
+    broke_down = sorted(
+        path.stem
+        for path in (folder / "runs").glob("*.json")
+        if read_json(path)["result"] != "ended"
+    )
     write_json(
         folder / CHOICE,
         {
@@ -271,6 +271,7 @@ def _write_choice(folder: Path, choice: Choice) -> None:
             "round": {
                 "visited": choice.visited,
                 "shares": choice.shares,
+                "broke_down": broke_down,
                 "chosen": len(choice.frames) - choice.drawn - choice.shaken,
                 "drawn": choice.drawn,
                 "dropped": selection.dropped,
@@ -280,6 +281,14 @@ def _write_choice(folder: Path, choice: Choice) -> None:
             },
         },
     )
+
+
+def _enter_choice(loop: _Loop, number: int) -> dict[str, dict[str, float]]:
+    """Take the record of a round's choice into the progress; return the shares by state."""
+    entry = read_json(loop.folder(number) / CHOICE)["round"]
+    broke_down = tuple(entry.pop("broke_down", ()))
+    loop.enter(replace(loop.progress.of(number), **entry, broke_down=broke_down))
+    return dict(entry["shares"])
 
 
 def _is_converged(loop: _Loop, number: int, shares: dict[str, dict[str, float]]) -> bool:

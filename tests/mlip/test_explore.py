@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -362,9 +363,14 @@ def test_the_loop_converges_though_it_is_killed_at_its_stages_and_labels_nothing
     assert status["labels_per_hour"] > 0
     assert set(status["accurate_share"]) == {"cold"}
 
+    # What a repository keeps of a round whose frames are chosen: it is not learned again.
+    (out / "round_001" / "labelled.extxyz").unlink()
+    for name in ("set", "model", "runs"):
+        shutil.rmtree(out / "round_001" / name)
     process = start(toy, out)
     _, said = process.communicate()
     assert process.returncode == 0, said
+    assert not (out / "round_001" / "model").exists()
     assert seen.items() <= landed(out).items()
 
     manifest = read_manifest(out)
