@@ -49,19 +49,7 @@ def density_findings(trajectory: Trajectory, mobile: str) -> Findings:
         framework_places(found, trajectory, framework, path),
         f"density of {mobile} relative to the framework, 1/bohr^3",
     )
-    share = _jackknife(found, lambda density: np.array([volume_share(density)]))
-    edge = found.voxel_angstrom3 ** (1.0 / 3.0)
-    quantities = [
-        Quantity(
-            f"volume_of_95_percent_{mobile}",
-            share[0, 0],
-            "1",
-            max(share[1, 0], 0.0),
-            share[2, 0],
-            reason=f"smallest share of the cell that holds 95 % of the time of {mobile}, voxels "
-            f"of {edge:.2f} Angstrom; interval from {len(found.counts)} blocks of time",
-        )
-    ]
+    quantities = [volume_quantity(found, mobile)]
     if trajectory.temperature_kelvin is None:
         skipped = [Skipped(f"free_energy_barrier_{mobile}", "the temperature is not known")]
     else:
@@ -73,6 +61,27 @@ def density_findings(trajectory: Trajectory, mobile: str) -> Findings:
         figures={f"density_{mobile}": density_figure(found, mobile)},
         files={f"grids/density_{mobile}.cube": grid},
     )
+
+
+def volume_quantity(found: IonDensity, label: str) -> Quantity:
+    """Return the smallest share of the cell that holds 95 % of the time of the ions."""
+    value, low, high = _jackknife(found, lambda density: np.array([volume_share(density)]))[:, 0]
+    edge = found.voxel_angstrom3 ** (1.0 / 3.0)
+    name = f"volume_of_95_percent_{label}"
+    what = (
+        f"smallest share of the cell that holds 95 % of the time of {label}, voxels of {edge:.2f} "
+        "Angstrom"
+    )
+    ranked = np.sort(found.total.ravel())[::-1]
+    visits = int(ranked[round(value * ranked.size) - 1])
+    if visits < MIN_VISITS:
+        reason = (
+            f"{what}: visited {visits} times at its edge, needs {MIN_VISITS}; lower bound, since "
+            "more frames find more of it"
+        )
+        return Quantity(name, math.nan, "1", value, 1.0, status="unresolved", reason=reason)
+    reason = f"{what}; interval from {len(found.counts)} blocks of time"
+    return Quantity(name, value, "1", max(low, 0.0), min(high, 1.0), reason=reason)
 
 
 def barrier_quantities(found: IonDensity, temperature_kelvin: float, label: str) -> list[Quantity]:

@@ -1,4 +1,4 @@
-"""Figure of the density of ions: its largest value along each line of sight."""
+"""Figure of the density of ions: its mean along each line of sight."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from analysis.density.ion_density import IonDensity
 from analysis.figures.style import panels, styled
 
-DECADES = 3.0
+DECADES = 2.0
 COLOURS_OF_DENSITY = "viridis"
 
 
@@ -18,17 +18,19 @@ COLOURS_OF_DENSITY = "viridis"
 def density_figure(found: IonDensity, label: str) -> Figure:
     """Draw the density of ions seen along c, b and a; white was never visited.
 
-    Returns PNG bytes. Colour is the largest density along the line of sight over the mean, down
-    to a thousandth of the largest. Axes are drawn at right angles, at their lengths.
+    Returns PNG bytes. Colour is the mean along the line of sight over that of the cell, down to a
+    hundredth of the largest. Axes are drawn at right angles, at their lengths.
     """
     relative = found.density / found.density.mean()
     lengths = np.linalg.norm(found.cell_angstrom, axis=1)
-    norm = LogNorm(relative.max() / 10**DECADES, relative.max(), clip=True)
+    seen = [relative.mean(axis=sight).T for sight in range(3)]
+    largest = max(float(view.max()) for view in seen)
+    norm = LogNorm(largest / 10**DECADES, largest, clip=True)
     figure, axes = panels(1, 3, width=3.0, height=2.9)
     for panel, sight in zip(axes, (2, 1, 0), strict=True):
         across, up = (axis for axis in range(3) if axis != sight)
         panel.imshow(
-            np.ma.masked_equal(relative.max(axis=sight).T, 0.0),
+            np.ma.masked_equal(seen[sight], 0.0),
             origin="lower",
             norm=norm,
             cmap=COLOURS_OF_DENSITY,

@@ -100,7 +100,7 @@ CAPTIONS = {
     "van_hove_distinct": "Distinct part of the van Hove function",
     "self_scattering": "Self intermediate scattering function",
     "hops": "Lengths of hops, and how long ions stay",
-    "density": "Density of the ions in the framework: its largest value along each line of sight",
+    "density": "Density of the ions in the framework: its mean along each line of sight",
     "rotations": "Rotational correlation of the anions, and their jumps",
     "disorder": "Disorder F and density along the cell, with the interfaces found",
     "anions": "Anions over the run, and how far their shares depend on the bond cutoffs",

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ase.io.cube import read_cube
 from toy_trajectories import brownian, make_trajectory
 
+from analysis import open_foreign
 from analysis.constants import BOLTZMANN_EV_PER_KELVIN
-from analysis.density.density_findings import barrier_quantities, density_findings
+from analysis.density.density_findings import (
+    barrier_quantities,
+    density_findings,
+    volume_quantity,
+)
 from analysis.density.ion_density import IonDensity, default_spacing, ion_density, volume_share
 from analysis.density.percolation import connected_axes, percolation_levels
 from analysis.errors import RangeError
 from analysis.observables import examine
 from analysis.sample import Request
 
+REPOSITORY = Path(__file__).resolve().parents[2]
+DATA = (REPOSITORY / os.environ.get("LIPS_MLIP_EXTERNAL_DATA", "../shared/data")).resolve()
 TILTED = np.array([[8.0, 0.0, 0.0], [2.0, 7.0, 0.0], [-1.0, 1.5, 6.0]])
 STILL = np.zeros((40, 3))
 
@@ -175,6 +184,19 @@ def test_the_barrier_of_a_channel_is_inside_its_interval(rng):
     assert "never visited" in along_c.reason
 
 
+def test_the_volume_needs_frames_enough_to_be_found(rng):
+    even = np.full((10, 10, 10), 1e-3)
+    known = volume_quantity(drawn(rng, even), "Li")
+    assert known.status == "ok"
+    # Chance makes some voxels emptier than others, so that fewer hold the time.
+    assert known.value == pytest.approx(0.95, abs=0.01)
+    assert known.low <= known.value <= known.high
+    few = volume_quantity(drawn(rng, even, visits=200), "Li")
+    assert few.status == "unresolved"
+    assert few.low < 0.8
+    assert few.high == 1.0
+
+
 def test_fewer_visits_of_the_bottleneck_are_a_bound(rng):
     found = drawn(rng, channel(barrier_ev=0.5))
     (along_a, _, _) = barrier_quantities(found, 600.0, "Li")
@@ -230,3 +252,17 @@ def test_without_frames_framework_or_temperature_the_reason_is_told(rng):
     unknown = density_findings(replace(trajectory, temperature_kelvin=None), "Li")
     assert [item.name for item in unknown.skipped] == ["free_energy_barrier_Li"]
     assert [quantity.name for quantity in unknown.quantities] == ["volume_of_95_percent_Li"]
+
+
+def test_fourteen_picoseconds_of_an_argyrodite_bound_its_passes_and_say_so():
+    path = DATA / "argyrodite_aimd_xdatcar" / "Li6PS5Cl_50p_run1_XDATCAR.gz"
+    if not path.is_file():
+        pytest.skip(f"{path} is absent; set LIPS_MLIP_EXTERNAL_DATA")
+    trajectory = open_foreign(path, frame_interval_fs=100.0, temperature_kelvin=500.0)
+    found = density_findings(trajectory, "Li")
+    assert {quantity.status for quantity in found.quantities} == {"unresolved"}
+    barriers = [q for q in found.quantities if q.unit == "eV"]
+    assert len(barriers) == 3
+    assert all(0.03 < quantity.low < 0.3 for quantity in barriers)
+    data = read_cube(io.StringIO(found.files["grids/density_Li.cube"].decode()))
+    assert len(data["atoms"]) == trajectory.n_atoms - 192
