@@ -25,6 +25,7 @@ from mlip.explore.pool import (
     labelled_frames,
     read_labelled,
     set_recipe,
+    write_ingest_recipe,
     write_labelled,
     write_pool,
 )
@@ -76,7 +77,8 @@ def explore(
         The recipe file; its relative paths start there.
     out : Path
         Gets ``labels/`` (one store for all rounds), ``structures/``, ``round_<n>/`` with set,
-        model, runs and choice, ``progress.json`` and ``report.html``.
+        model, runs and choice, ``pool/`` and ``ingest.yml`` with all labels so far,
+        ``progress.json`` and ``report.html``.
     force : bool
         Move another result in `out` aside.
     overrides : list of str, optional
@@ -172,6 +174,7 @@ def _run(loop: _Loop) -> None:
             _learn(loop, number, pools)
             break
         pools.append(_label(loop, number, "chosen and drawn"))
+        write_ingest_recipe(recipe, loop.source, pools, loop.out)
         _show(loop)
     loop.progress = replace(loop.progress, stage="done", since=time.time(), converged=converged)
     write_progress(loop.out, loop.progress)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from ase import Atoms
 
 from mlip.execution.progress import tell
 from mlip.explore.states import SHAKEN
-from mlip.files import replacing
+from mlip.files import replacing, write_text
 from mlip.labelling.frames import frame_id
 from mlip.labelling.store import FOLDER, LABEL, stored
 from mlip.recipes.explore import ExploreRecipe
@@ -121,3 +123,32 @@ def set_recipe(recipe: ExploreRecipe, source: Path, labels: Sequence[Source]) ->
         for entry in recipe.initial
     ]
     return IngestRecipe(type_map=recipe.type_map, sources=(*initial, *labels))
+
+
+def write_ingest_recipe(
+    recipe: ExploreRecipe, source: Path, rounds: Sequence[Path], out: Path
+) -> None:
+    """Write all labels so far as ``pool/`` and ``ingest.yml``, a recipe of `mlip ingest`.
+
+    Parameters
+    ----------
+    recipe : ExploreRecipe
+    source : Path
+        The explore recipe: paths of its initial data start there.
+    rounds : sequence of Path
+        Files of `write_labelled`.
+    out : Path
+        Directory of the loop.
+    """
+    whole = set_recipe(recipe, source, write_pool(recipe, rounds, out / "pool"))
+    lines = [
+        "# The labels of all rounds, written by mlip explore: mlip ingest THIS --out SET",
+        f"type_map: {json.dumps(whole.type_map)}",
+        "sources:",
+    ]
+    for entry in whole.sources:
+        path = os.path.relpath(entry.path, out)
+        content = entry.model_copy(update={"path": path}).model_dump(exclude_defaults=True)
+        words = ", ".join(f"{key}: {json.dumps(value)}" for key, value in content.items())
+        lines.append(f"  - {{{words}}}")
+    write_text(out / "ingest.yml", "\n".join(lines) + "\n")

@@ -396,6 +396,14 @@ def test_the_loop_converges_though_it_is_killed_at_its_stages_and_labels_nothing
         times = sorted(info["time_ps"] for info in own)
         assert all(b - a >= 0.06 - 1e-9 for a, b in pairwise(times))
 
+    # All labels but those of the last round, which was learned and asked for none.
+    made = tmp_path / "made_of_all_labels"
+    assert main(["ingest", str(out / "ingest.yml"), "--out", str(made)]) == 0
+    counts = read_manifest(made).summary
+    last = read_manifest(out / summary["set"]).summary
+    for split in ("train_frames", "test_frames"):
+        assert counts[split] == last[split]
+
     page = (out / "report.html").read_text()
     assert "Exploration" in page
     assert page.count("data:image/png") >= 3
