@@ -8,8 +8,9 @@ its own with its share of the cores, or one on each graphics card.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -177,7 +178,9 @@ def run_round(
     """
     series = series_of(recipe, number, structures, folder, splits)
     total = sum(len(visits) for visits in series.values())
-    waiting = {name: visits for name, visits in series.items() if not is_done(visits)}
+    waiting = [name for name, visits in series.items() if not is_done(visits)]
+    # The longest first, so that none is left alone at the end.
+    waiting.sort(key=lambda name: -len(series[name]) * series[name][0].state.duration_ps)
     resources = _share(len(waiting))
 
     def progress(name: str) -> Progress:
@@ -200,18 +203,7 @@ def run_round(
             "runs": str(folder),
         }
         write_json(task, content)
-        jobs.append(
-            Job(
-                name=f"visit {name}",
-                argv=(sys.executable, "-m", "mlip.explore.series", str(task)),
-                directory=task.parent,
-                log=task.with_suffix(".log"),
-                inputs=(task,),
-                environment={CORES_VARIABLE: str(resources.cores)},
-                resources=resources,
-                progress=lambda name=name: progress(name),  # type: ignore[misc]
-            )
-        )
+        jobs.append(_job(name, task, resources, partial(progress, name)))
     with reporter() as show:
         run_jobs(jobs, token, show=lambda name, now: show("visit", now), ended=stop_at_a_failure)
     made = [visit for visits in series.values() for visit in ended(visits)]
@@ -226,6 +218,20 @@ def run_round(
             "with --force."
         )
     return [visit for visit in made if (visit.directory / "trajectory.json").is_file()]
+
+
+def _job(name: str, task: Path, resources: Resources, progress: Callable[[], Progress]) -> Job:
+    """Return the job that runs one series, `mlip.explore.series`."""
+    return Job(
+        name=f"visit {name}",
+        argv=(sys.executable, "-m", "mlip.explore.series", str(task)),
+        directory=task.parent,
+        log=task.with_suffix(".log"),
+        inputs=(task,),
+        environment={CORES_VARIABLE: str(resources.cores)},
+        resources=resources,
+        progress=progress,
+    )
 
 
 def _share(series: int) -> Resources:
