@@ -36,10 +36,11 @@ class Nearness:
         Of training frames to the nearest other training frame.
     spacing_labels : tuple of str
         (T,)
-    typical : float
-        Median distance of two training frames of one trajectory; nan for single frames.
     leak : (H,) array
         Of held-out frames to the nearest training frame.
+    near_spacing, near_typical : (H,) arrays
+        Median distance to the next training frame, and median distance of two frames, in the
+        trajectory of that training frame; nan for single frames.
     leak_labels : tuple of str
         (H,) Held-out frame and its nearest training frame.
     """
@@ -47,8 +48,9 @@ class Nearness:
     composition: tuple[str, ...]
     spacing: FloatArray
     spacing_labels: tuple[str, ...]
-    typical: float
     leak: FloatArray
+    near_spacing: FloatArray
+    near_typical: FloatArray
     leak_labels: tuple[str, ...]
 
 
@@ -155,24 +157,27 @@ def near_copies_across(near: list[Nearness]) -> Check:
 def leakage(near: list[Nearness]) -> Check:
     """Report the held-out frames that are nearer to training than training frames to each other.
 
-    A frame counts if its nearest training frame is nearer than half of the training frames
-    are to theirs, and nearer than `leakage_typical` times the median distance of two frames
-    of one trajectory (without a common history all distances are alike).
+    A frame counts if its nearest training frame is nearer than half of the frames of that one's
+    trajectory are to their next training frame, and nearer than `leakage_typical` times the
+    median distance of two frames of that trajectory (without a common history all distances are
+    alike, however many trajectories of other conditions there are).
     """
     name, unit, threshold = "leakage", "of held-out frames", limit("leakage_warn")
     bad: list[str] = []
     total = 0
     nearest = []
     for group in near:
-        if not len(group.leak) or not len(group.spacing) or np.isnan(group.typical):
+        compared = ~np.isnan(group.near_typical)
+        if not compared.any():
             continue
-        total += len(group.leak)
-        spacing = float(np.median(group.spacing))
-        inside = group.leak < min(spacing, limit("leakage_typical") * group.typical)
-        bad += [group.leak_labels[k] for k in np.flatnonzero(inside)]
-        nearest.append(float(np.median(group.leak)) / max(spacing, 1e-12))
+        total += int(compared.sum())
+        with np.errstate(invalid="ignore"):
+            level = np.minimum(group.near_spacing, limit("leakage_typical") * group.near_typical)
+            bad += [group.leak_labels[k] for k in np.flatnonzero(group.leak < level)]
+        ratio = group.leak[compared] / np.maximum(group.near_spacing[compared], 1e-12)
+        nearest.append(float(np.median(ratio)))
     if not total:
-        text = "no composition has frames on two sides, and several in training"
+        text = "no composition has frames on two sides, and several in a training trajectory"
         return Check(name, None, unit, threshold, "undecided", (), text)
     share = len(bad) / total
     text = (
@@ -234,29 +239,42 @@ def _of_composition(
     with_other = np.isfinite(spacing)
     index, leak = nearest(held)
     compared = np.isfinite(leak)
+    near_source = source[index[compared]]
+    next_frame = _by_source(source[queries][with_other], spacing[with_other])
+    typical = _typical(coords, cells, source, pool)
+    unknown = float("nan")
     return Nearness(
         composition=symbols,
         spacing=spacing[with_other],
         spacing_labels=tuple(labels[k] for k in queries[with_other]),
-        typical=_typical(coords, cells, source, pool),
         leak=leak[compared],
+        near_spacing=np.array([next_frame.get(int(k), unknown) for k in near_source]),
+        near_typical=np.array([typical.get(int(k), unknown) for k in near_source]),
         leak_labels=tuple(
             f"{labels[held[k]]}~{labels[index[k]]}" for k in np.flatnonzero(compared)
         ),
     )
 
 
-def _typical(coords: FloatArray, cells: FloatArray, source: IntArray, pool: IntArray) -> float:
-    """Return the median distance of random pairs of one trajectory, nan if there is none."""
+def _by_source(source: IntArray, values: FloatArray) -> dict[int, float]:
+    """Return the median of the values of each trajectory."""
+    return {int(k): float(np.median(values[source == k])) for k in np.unique(source)}
+
+
+def _typical(
+    coords: FloatArray, cells: FloatArray, source: IntArray, pool: IntArray
+) -> dict[int, float]:
+    """Return the median distance of random pairs of each trajectory that has several frames."""
     random = np.random.default_rng(0)
-    if len(pool) < 2:
-        return float("nan")
-    one, other = random.choice(pool, (2, MOST_RANDOM_PAIRS))
-    pairs = (source[one] == source[other]) & (one != other)
-    if not pairs.any():
-        return float("nan")
-    one, other = one[pairs], other[pairs]
-    return float(np.median(frame_distance(coords[one], coords[other], cells[one], cells[other])))
+    found = {}
+    for k in np.unique(source[pool]).tolist():
+        own = pool[source[pool] == k]
+        one, other = random.choice(own, (2, MOST_RANDOM_PAIRS))
+        one, other = one[one != other], other[one != other]
+        if len(one):
+            apart = frame_distance(coords[one], coords[other], cells[one], cells[other])
+            found[int(k)] = float(np.median(apart))
+    return found
 
 
 def _spread(frames: IntArray) -> IntArray:

@@ -190,6 +190,23 @@ def test_independent_frames_of_one_crystal_do_not_leak():
     assert (check.verdict, check.number) == ("pass", 0.0)
 
 
+def test_a_cold_crystal_beside_a_hot_one_of_the_same_composition_does_not_leak():
+    # Cold frames are nearer to each other than hot ones, with or without a common history.
+    cold = part_of(independent(20, 1, thermal=0.05), "train", "cold")
+    hot = part_of(independent(60, 2, thermal=0.4), "train", "hot")
+    held = part_of(independent(10, 3, thermal=0.05), "test", "held")
+    check = leakage(near_of(cold, hot, held))
+    assert (check.verdict, check.number) == ("pass", 0.0)
+
+    system = system_of(wandering(200, 5.0), "run")
+    drawn = np.arange(200) % 10 == 5
+    parts = [
+        Part(system, "train", np.flatnonzero(~drawn)),
+        Part(system, "test", np.flatnonzero(drawn)),
+    ]
+    assert leakage(near_of(hot, *parts)).verdict == "fail"
+
+
 def test_one_frame_or_one_side_decides_nothing():
     near = near_of(part_of(single_frame()))
     assert {check(near).verdict for check in (near_copies, near_copies_across, leakage)} == {
