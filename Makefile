@@ -15,7 +15,10 @@ PROTOCOL  ?= md_runs/protocols/demo.yml
 RUN       ?= $(DEMO)/run
 ANALYSIS  ?= $(DEMO)/analysis
 
-.PHONY: help install doctor demo train validate md analyse report test test-slow test-kills bench bench-calibration lint clean
+THREE           := md_runs/three
+THREE_PROTOCOLS := md_runs/protocols/three
+
+.PHONY: help install doctor demo train validate md three analyse report test test-slow test-kills bench bench-calibration lint clean
 
 help:
 	@echo "make demo      raw AIMD -> potential -> validation -> MD -> report (20 minutes, 2 cores)"
@@ -63,6 +66,20 @@ ifeq ($(STRUCTURE),$(DEMO)/structure)
 	$(MLIP) build beta-Li3PS4 --supercell 2x2x2 --out $(STRUCTURE)
 endif
 	$(MLIP) md $(PROTOCOL) --model $(MODEL) --structure $(STRUCTURE) --out $(RUN)
+
+# Crystal, glass and slab with one potential, each at 900 and 1000 K; the same command resumes.
+three: install
+	$(MLIP) build beta-Li3PS4 --supercell 1x2x6 --out $(THREE)/beta
+	$(MLIP) md $(THREE_PROTOCOLS)/1_crystal.yml --model $(MODEL) --structure $(THREE)/beta --out $(THREE)/crystal
+	$(MLIP) md $(THREE_PROTOCOLS)/2_glass.yml --model $(MODEL) --structure $(THREE)/crystal --out $(THREE)/glass
+	$(MLIP) build md_runs/structures/slab.yml --out $(THREE)/stacked
+	$(MLIP) md $(THREE_PROTOCOLS)/3_slab.yml --model $(MODEL) --structure $(THREE)/stacked --out $(THREE)/slab
+	for name in crystal glass slab; do \
+		$(MLIP) md $(THREE_PROTOCOLS)/4_ladder_$$name.yml --model $(MODEL) --structure $(THREE)/$$name \
+			--out $(THREE)/ladder_$$name && \
+		$(MLIP) analyse $(THREE)/ladder_$$name --out $(THREE)/analysis_$$name || exit $$?; done
+	$(MLIP) report $(THREE)/crystal $(THREE)/glass $(THREE)/slab \
+		$(foreach name,crystal glass slab,$(THREE)/ladder_$(name) $(THREE)/analysis_$(name)) --out $(THREE)/report
 
 analyse: install
 	$(MLIP) analyse $(RUN) --out $(ANALYSIS)
