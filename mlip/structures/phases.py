@@ -9,6 +9,8 @@ import ase.io
 import numpy as np
 
 from mlip.errors import DataError, InputError
+from mlip.manifest import NAME as MANIFEST
+from mlip.manifest import read_manifest
 
 # A run also keeps the structure that it started from: what it ended with comes first.
 NAMES = ("final.extxyz", "structure.extxyz")
@@ -21,7 +23,15 @@ def phase_file(directory: Path) -> Path:
     ------
     InputError
         If there is none.
+    DataError
+        If it is not finished, or a run without an end: its start is no result of it.
     """
+    if (directory / MANIFEST).is_file():
+        manifest = read_manifest(directory)
+        if manifest.status != "complete":
+            raise DataError(f"{directory}: is not finished. Type the command that makes it again.")
+        if manifest.kind == "run" and not (directory / NAMES[0]).is_file():
+            raise DataError(f"{directory}: this run has no dynamics, so no structure at its end.")
     for name in NAMES:
         if (directory / name).is_file():
             return directory / name

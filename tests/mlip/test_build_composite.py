@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import ase
 import ase.io
 import numpy as np
@@ -363,3 +366,19 @@ def test_of_a_run_its_final_unwrapped_structure_is_taken(parts, tmp_path):
     (run / "final.extxyz").write_text("12\ntorn\n")
     with pytest.raises(DataError, match=r"final\.extxyz: cannot be read as extxyz"):
         slab(parts, tmp_path, "torn", glass=str(run))
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"status": "running"}, "run: is not finished"),
+        ({"kind": "run"}, "run: this run has no dynamics"),
+    ],
+)
+def test_a_run_without_its_end_gives_no_phase(parts, tmp_path, state, message):
+    run = tmp_path / "run"
+    shutil.copytree(parts / "crystal", run)
+    manifest = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps(manifest | state))
+    with pytest.raises(DataError, match=message):
+        slab(parts, tmp_path, crystal=str(run))
