@@ -25,6 +25,7 @@ from analysis.order.voronoi import voronoi_findings
 from analysis.pairs.angles import angle_findings
 from analysis.pairs.group_rdf_findings import group_rdf_findings
 from analysis.pairs.pair_findings import pair_findings
+from analysis.regional.anion_motion import anion_motion_findings
 from analysis.regional.layered import refuse_isotropic
 from analysis.regional.region_findings import region_findings
 from analysis.results import Findings, Skipped
@@ -199,6 +200,16 @@ def motion(sample: Sample) -> Findings:
     return findings
 
 
+def motion_by_anion(sample: Sample) -> Findings:
+    """Tell the motion of mobile ions next to one kind of anion from that next to another."""
+    trajectory, request = sample.trajectory, sample.request
+    if request.mobile is None:
+        return Findings(skipped=[Skipped("motion_by_anion", NO_MOBILE)])
+    return anion_motion_findings(
+        trajectory, request.mobile, sample.shells, request.charge_e, drift_path=sample.drift_path
+    )
+
+
 def displacements(sample: Sample) -> Findings:
     """Compute alpha2, van Hove functions and F_s of the mobile ions, also by region."""
     mobile = sample.request.mobile
@@ -258,6 +269,7 @@ OBSERVABLES: Sequence[tuple[str, Callable[[Sample], Findings]]] = (
     ("polyhedra", polyhedra),
     ("order", order),
     ("motion", motion),
+    ("motion_by_anion", motion_by_anion),
     ("displacements", displacements),
     ("hops", hops),
     ("density", density),

@@ -14,6 +14,7 @@ from analysis.figures.order import polyhedra_figure
 from analysis.groups import Groups, intersection, static_groups
 from analysis.order.shapes import OTHER, SHAPES, angle_deviations, shape_names
 from analysis.pairs.neighbours import neighbour_directions
+from analysis.pairs.shells import coordination_reach
 from analysis.results import Curve, Findings, Quantity, Skipped
 from analysis.trajectory import Frame, Trajectory
 
@@ -27,8 +28,6 @@ MAX_DEVIATION_DEGREES = 60.0
 MAX_NUMBER = 12
 # A histogram has its place in a table; the list of results names what is common.
 SHOWN_SHARE = 0.05
-# Of the first peak of g(r). The first minimum of Li-S is at 1.45 times the peak in glass and melt.
-MAX_REACH = 1.5
 
 
 @dataclass(frozen=True)
@@ -246,25 +245,21 @@ def polyhedra_findings(
     anions : sequence of str
         Species that coordinate it.
     shells : sequence of Quantity
-        First peaks and minima of g(r), as `analysis.pairs.shells.first_shell` returns them. An
-        anion coordinates up to the minimum, but not beyond 1.5 times the peak: where g(r) has a
-        flat floor, its lowest point may lie anywhere on it.
+        First peaks and minima of g(r); how far an anion coordinates follows from them, see
+        `analysis.pairs.shells.coordination_reach`.
     groups : Groups, optional
         Divide the ions, for example by region.
     stride : int, optional
         As in `coordination_polyhedra`.
     """
     findings = Findings()
-    known = {shell.name: shell for shell in shells}
     cutoffs = {}
     for anion in anions:
-        label = "-".join(sorted((ion, anion)))
-        peak, minimum = (known.get(f"rdf_first_{what}_{label}") for what in ("peak", "minimum"))
-        if peak is not None and minimum is not None and minimum.status == "ok":
-            cutoffs[anion] = min(minimum.value, MAX_REACH * peak.value)
-            continue
-        reason = minimum.reason if minimum else f"no g(r) of {label}"
-        findings.skipped.append(Skipped(f"{anion} around {ion}", reason))
+        reach, reason = coordination_reach(shells, ion, anion)
+        if reason:
+            findings.skipped.append(Skipped(f"{anion} around {ion}", reason))
+        else:
+            cutoffs[anion] = reach
     if not cutoffs:
         reason = f"no first minimum of g(r) of {ion} with {', '.join(anions) or 'any anion'}"
         findings.skipped.append(Skipped(f"polyhedra of {ion}", reason))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage, signal, stats
@@ -20,6 +21,8 @@ MIN_PROMINENCE = 0.1
 # Two peaks are one split shell unless g falls between them below this fraction of the lower one.
 MAX_VALLEY = 0.7
 LEVEL = 0.95
+# Of the first peak of g(r). The first minimum of Li-S is at 1.45 times the peak in glass and melt.
+MAX_REACH = 1.5
 
 
 def first_shell(pair: PairDistribution, *, curve: str = "") -> list[Quantity]:
@@ -82,6 +85,33 @@ def first_shell(pair: PairDistribution, *, curve: str = "") -> list[Quantity]:
             ratio_quantity(name, "1", float(cn[last]), blocks[:, last], reason, curve=curve)
         )
     return results
+
+
+def coordination_reach(shells: Sequence[Quantity], ion: str, neighbour: str) -> tuple[float, str]:
+    """Return how far away a neighbour still coordinates an ion.
+
+    Parameters
+    ----------
+    shells : sequence of Quantity
+        As `first_shell` returns them, of several pairs.
+    ion, neighbour : str
+
+    Returns
+    -------
+    reach_angstrom : float
+        The first minimum of g(r), but at most 1.5 times the first peak: where g(r) has a flat
+        floor, its lowest point may lie anywhere on it. nan where there is no minimum.
+    reason : str
+        Why there is none.
+    """
+    known = {shell.name: shell for shell in shells}
+    label = "-".join(sorted((ion, neighbour)))
+    peak, minimum = (known.get(f"rdf_first_{what}_{label}") for what in ("peak", "minimum"))
+    if peak is None or minimum is None:
+        return math.nan, f"no g(r) of {label}"
+    if minimum.status != "ok":
+        return math.nan, minimum.reason
+    return min(minimum.value, MAX_REACH * peak.value), ""
 
 
 def find_first_shell(

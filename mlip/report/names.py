@@ -34,7 +34,7 @@ QUANTITIES = {
     "diffusion_coefficient_normal_bound": "Mean diffusion coefficient across layers (Reuss)",
     "mobile_share": "Share of ions beyond 4 Å in 10 ps",
     "exchange_rate": "Rate of exchange",
-    "stay_time": "Mean stay in a region",
+    "stay_time": "Mean stay",
     "non_gaussian_peak_time": "Time of the peak of α₂",
     "non_gaussian_peak_height": "Height of the peak of α₂",
     "self_relaxation_time": "Relaxation time of F_s",
@@ -72,6 +72,7 @@ QUANTITIES = {
 # In the order of the page.
 TOPICS = {
     "motion": "Motion of the ions",
+    "motion_by_anion": "Motion of ions by the anion next to them",
     "displacements": "How far ions move: non-Gaussian parameter and van Hove functions",
     "hops": "Hops and rotations",
     "density": "Where the ions are, and the passes between",
@@ -94,6 +95,8 @@ CAPTIONS = {
     "window shaded",
     "msd_by_region": "Mean squared displacement of the ions of each region, and the share of "
     "displacements counted that end in the region, or never leave it",
+    "msd_by_anion": "Mean squared displacement of the ions next to each kind of anion, and the "
+    "share of displacements counted that end next to that kind, or never leave it",
     "collective": "Squared displacement of the charge, beside that of single ions; shaded: windows",
     "non_gaussian": "Non-Gaussian parameter with its standard error and its peak",
     "van_hove_self": "Self part of the van Hove function; dashed: Gaussians of the same width",
