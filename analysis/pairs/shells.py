@@ -107,10 +107,10 @@ def coordination_reach(shells: Sequence[Quantity], ion: str, neighbour: str) -> 
     known = {shell.name: shell for shell in shells}
     label = "-".join(sorted((ion, neighbour)))
     peak, minimum = (known.get(f"rdf_first_{what}_{label}") for what in ("peak", "minimum"))
+    if minimum is not None and minimum.status != "ok":
+        return math.nan, minimum.reason
     if peak is None or minimum is None:
         return math.nan, f"no g(r) of {label}"
-    if minimum.status != "ok":
-        return math.nan, minimum.reason
     return min(minimum.value, MAX_REACH * peak.value), ""
 
 
