@@ -6,26 +6,28 @@ MLIP   := $(BIN)/mlip
 STAMP  := $(VENV)/.installed
 
 # One's own: make train RECIPE=..., make validate VALIDATION=..., make md PROTOCOL=... MODEL=...
-DEMO      := md_runs/demo
-SET       ?= $(DEMO)/set
-MODEL     ?= $(DEMO)/model
-STRUCTURE ?= $(DEMO)/structure
-RECIPE    ?= training_data/recipes/demo_train.yml
-PROTOCOL  ?= md_runs/protocols/demo.yml
-RUN       ?= $(DEMO)/run
-ANALYSIS  ?= $(DEMO)/analysis
+DEMO       := md_runs/demo
+THREE      := md_runs/three
+OWN        := training_data/sets/li3ps4-pbe-d3
+OWN_RECIPE := training_data/recipes/train_li3ps4.yml
 
-THREE           := md_runs/three
-THREE_PROTOCOLS := md_runs/protocols/three
+RECIPE     ?= $(OWN_RECIPE)
+MODEL      ?= models/trained
+SET        ?= $(OWN)
+VALIDATION ?= $(if $(filter $(OWN),$(SET)),training_data/recipes/validate_li3ps4.yml)
+STRUCTURE  ?= md_runs/beta
+RUN        ?= $(if $(PROTOCOL),md_runs/$(basename $(notdir $(PROTOCOL))),$(THREE)/ladder_glass)
+ANALYSIS   ?= $(RUN)_analysis
 
-.PHONY: help install doctor demo train validate md three analyse report test test-slow test-kills bench bench-calibration lint clean
+.PHONY: help install doctor demo train validate md analyse report test test-slow test-kills bench bench-calibration lint clean
 
 help:
 	@echo "make demo      raw AIMD -> potential -> validation -> MD -> report (20 minutes, 2 cores)"
 	@echo "make test      the tests, with real engines;  make test-slow, make test-kills  minutes more"
 	@echo "make doctor    what works on this machine, and the repair of what does not"
-	@echo "make train     RECIPE=training_data/recipes/x.yml MODEL=models/x"
-	@echo "make validate  MODEL=models/x SET=training_data/sets/x VALIDATION=training_data/recipes/validate_li3ps4.yml"
+	@echo "make train     the labels of this project -> $(MODEL);  RECIPE=training_data/recipes/x.yml MODEL=models/x"
+	@echo "make validate  MODEL=models/x SET=training_data/sets/x VALIDATION=training_data/recipes/x.yml"
+	@echo "make md        crystal, glass and slab at 900 and 1000 K -> $(THREE)/report/report.html"
 	@echo "make md        PROTOCOL=md_runs/protocols/x.yml MODEL=... STRUCTURE=... RUN=md_runs/x"
 	@echo "make analyse   RUN=md_runs/x ANALYSIS=md_runs/x_analysis"
 	@echo "make report    SET=... MODEL=... RUN=... ANALYSIS=..."
@@ -53,39 +55,43 @@ demo: install
 	$(MLIP) report $(DEMO)/set $(DEMO)/model $(DEMO)/structure $(DEMO)/run $(DEMO)/analysis --out $(DEMO)/report
 
 train: install
-ifeq ($(RECIPE),training_data/recipes/demo_train.yml)
-	$(MLIP) ingest training_data/recipes/demo_ingest.yml --out $(DEMO)/set
+ifeq ($(RECIPE),$(OWN_RECIPE))
+	$(MLIP) ingest training_data/li3ps4-pbe-d3/ingest.yml --out $(OWN)
 endif
 	$(MLIP) train $(RECIPE) --out $(MODEL)
 
 validate: install
 	$(MLIP) validate $(MODEL) --data $(SET) $(if $(VALIDATION),--recipe $(VALIDATION))
 
+# Without a protocol: crystal, glass and slab, each at 900 and 1000 K, analysed.
 md: install
-ifeq ($(STRUCTURE),$(DEMO)/structure)
+ifdef PROTOCOL
+ifeq ($(STRUCTURE),md_runs/beta)
 	$(MLIP) build beta-Li3PS4 --supercell 2x2x2 --out $(STRUCTURE)
 endif
 	$(MLIP) md $(PROTOCOL) --model $(MODEL) --structure $(STRUCTURE) --out $(RUN)
-
-# Crystal, glass and slab with one potential, each at 900 and 1000 K; the same command resumes.
-three: install
+else
 	$(MLIP) build beta-Li3PS4 --supercell 1x2x6 --out $(THREE)/beta
-	$(MLIP) md $(THREE_PROTOCOLS)/1_crystal.yml --model $(MODEL) --structure $(THREE)/beta --out $(THREE)/crystal
-	$(MLIP) md $(THREE_PROTOCOLS)/2_glass.yml --model $(MODEL) --structure $(THREE)/crystal --out $(THREE)/glass
+	$(call three,1_crystal,beta,crystal)
+	$(call three,2_glass,crystal,glass)
 	$(MLIP) build md_runs/structures/slab.yml --out $(THREE)/stacked
-	$(MLIP) md $(THREE_PROTOCOLS)/3_slab.yml --model $(MODEL) --structure $(THREE)/stacked --out $(THREE)/slab
-	for name in crystal glass slab; do \
-		$(MLIP) md $(THREE_PROTOCOLS)/4_ladder_$$name.yml --model $(MODEL) --structure $(THREE)/$$name \
-			--out $(THREE)/ladder_$$name && \
-		$(MLIP) analyse $(THREE)/ladder_$$name --out $(THREE)/analysis_$$name || exit $$?; done
-	$(MLIP) report $(THREE)/crystal $(THREE)/glass $(THREE)/slab \
-		$(foreach name,crystal glass slab,$(THREE)/ladder_$(name) $(THREE)/analysis_$(name)) --out $(THREE)/report
+	$(call three,3_slab,stacked,slab)
+	$(call ladder,crystal)
+	$(call ladder,glass)
+	$(call ladder,slab)
+	$(MLIP) report $(foreach name,crystal glass slab,$(addprefix $(THREE)/,$(name) ladder_$(name) ladder_$(name)_analysis)) \
+		--out $(THREE)/report
+endif
+
+three  = $(MLIP) md md_runs/protocols/three/$(1).yml --model $(MODEL) --structure $(THREE)/$(2) --out $(THREE)/$(3)
+ladder = $(call three,4_ladder_$(1),$(1),ladder_$(1)) && \
+	$(MLIP) analyse $(THREE)/ladder_$(1) --out $(THREE)/ladder_$(1)_analysis
 
 analyse: install
 	$(MLIP) analyse $(RUN) --out $(ANALYSIS)
 
 report: install
-	$(MLIP) report $(SET) $(MODEL) $(RUN) $(ANALYSIS) --out $(DEMO)/report
+	$(MLIP) report $(SET) $(MODEL) $(RUN) $(ANALYSIS) --out $(RUN)_report
 
 test: install
 	$(BIN)/python -m pytest -m "not slow and not kills and not gpu" --numprocesses 2 --dist loadfile \
