@@ -1,11 +1,13 @@
-"""Overhead of `mlip md` against bare LAMMPS on the very script that it wrote, paired rounds.
+"""Overhead of `mlip md` against bare LAMMPS on the very script that it wrote, and of the committee.
 
 ``python tests/benchmarks/md_overhead.py MODEL STRUCTURE [picoseconds] [rounds]``
 
-One NVT stage. In each round `mlip md` runs as a process of its own and then the bare engine
-runs the script of its stage; the two in turn, so that a drifting machine speed hits both. Told
-are the medians of the pairs: with the start of Python and its imports, and without them (the
-time in which the stage's engine ran and its records were written). Run it on an idle machine.
+One NVT stage. In each round `mlip md` runs as a process of its own, then the bare engine runs
+the script of its stage, then `mlip md` once more with the committee's deviation at the first step
+alone; in turn, so that a drifting machine speed hits all. Told are the medians of the rounds: the
+overhead with the start of Python and its imports, and without them (the time in which the stage's
+engine ran and its records were written); and what the committee costs at the default interval of
+its deviation. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -31,9 +33,11 @@ stages:
   - {{kind: nvt, duration_ps: {picoseconds}, cell: keep, purpose: equilibration}}
 thermo_every_steps: 50
 trajectory_every_steps: 50
-deviation_every_steps: 200
+deviation_every_steps: {deviation_every_steps}
 restart_every_steps: 1000
 """
+# The default of a protocol, and more steps than the run has.
+WATCHED, UNWATCHED = 100, 10**9
 # The same start and the same imports, but nothing to do.
 IDLE = "import mlip.cli, mlip.md.run, mlip.recipes.protocol"
 
@@ -53,21 +57,32 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory(prefix="md-overhead-") as folder:
         scratch = Path(folder)
-        (scratch / "protocol.yml").write_text(PROTOCOL.format(picoseconds=picoseconds))
-        command = [sys.executable, "-m", "mlip.cli", "md", str(scratch / "protocol.yml")]
-        command += ["--model", str(model), "--structure", str(structure), "--accept-parity"]
+        for every in (WATCHED, UNWATCHED):
+            text = PROTOCOL.format(picoseconds=picoseconds, deviation_every_steps=every)
+            (scratch / f"{every}.yml").write_text(text)
+
+        def driven(every: int, run: Path) -> float:
+            command = [sys.executable, "-m", "mlip.cli", "md", str(scratch / f"{every}.yml")]
+            command += ["--model", str(model), "--structure", str(structure), "--accept-parity"]
+            return seconds_of([*command, "--out", str(run)])
+
         # The first call probes the layout and fills the disk cache; it is not counted.
-        seconds_of([*command, "--out", str(scratch / "first")])
+        driven(WATCHED, scratch / "first")
         for number in range(rounds):
-            run = scratch / f"run_{number}"
-            whole = seconds_of([*command, "--out", str(run)])
-            rows.append((whole, whole - seconds_of([sys.executable, "-c", IDLE]), bare(run)))
+            run, unwatched = scratch / f"run_{number}", scratch / f"unwatched_{number}"
+            whole = driven(WATCHED, run)
+            start = seconds_of([sys.executable, "-c", IDLE])
+            alone = bare(run)
+            rows.append(
+                (whole / alone, (whole - start) / alone, whole / driven(UNWATCHED, unwatched))
+            )
+            print(f"bare LAMMPS: {alone:.2f} s", flush=True)
             shutil.rmtree(run)
-    for name, column in (("with Python's start", 0), ("without", 1)):
-        ratios = [row[column] / row[2] - 1.0 for row in rows]
-        spread = ", ".join(f"{100 * ratio:+.2f}" for ratio in ratios)
-        print(f"overhead {name}: {100 * statistics.median(ratios):+.2f} % (rounds {spread})")
-    print(f"bare LAMMPS: {statistics.median(row[2] for row in rows):.2f} s")
+            shutil.rmtree(unwatched)
+    names = ("overhead with Python's start", "overhead without", "committee")
+    for name, ratios in zip(names, zip(*rows, strict=True), strict=True):
+        spread = ", ".join(f"{100 * (ratio - 1.0):+.2f}" for ratio in ratios)
+        print(f"{name}: {100 * (statistics.median(ratios) - 1.0):+.2f} % (rounds {spread})")
 
 
 def bare(run: Path) -> float:

@@ -6,14 +6,19 @@ On a machine with a CUDA device: ``LIPS_MLIP_TEST_GPU=1 pytest -m gpu tests/gpu`
 from __future__ import annotations
 
 import os
+import re
+import runpy
 import uuid
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ase.io import read, write
 
+from mlip.cli import main
 from mlip.engines.deepmd import Prediction, predict_job, read_prediction
 from mlip.engines.lammps import lammps_job, layout, single_point_script
+from mlip.engines.lammps_layout import candidates
 from mlip.engines.lammps_output import read_single_point
 from mlip.execution.local import run_job, visible_gpus
 from mlip.files import write_text
@@ -21,6 +26,7 @@ from mlip.model_directory import read_model_directory
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 ELEMENTS = ["Li", "P", "S"]
+SPEED = Path(__file__).parents[1] / "benchmarks" / "md_speed.py"
 
 
 @pytest.fixture
@@ -89,6 +95,27 @@ def test_lammps_on_the_device_agrees_with_python_on_the_cpu(
     energy, forces, _ = read_single_point(dump, output, atoms.get_volume())
     assert energy == pytest.approx(expected.energies[0], abs=1e-5 * len(atoms))
     assert np.abs(forces - expected.forces[0]).max() < 1e-3
+
+
+@pytest.mark.parametrize("device", DEVICES, indirect=True)
+def test_a_potential_trains_on_the_device(device, laboratory, tiny_set, tmp_path):
+    command = ["train", str(laboratory / "train.yml"), "--out", str(tmp_path / "model")]
+    assert main([*command, "--set", "committee_size=1", "--set", "compress=false"]) == 0
+    log = (tmp_path / "model" / "member_0" / "train.log").read_text()
+    assert re.search(rf"Computing Device: +{device}", log, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("device", DEVICES, indirect=True)
+def test_speed_and_memory_of_every_layout_are_measured_on_the_device(device, tiny_model):
+    for atoms in (64,) if device == "cpu" else (1000, 10_000):
+        rows = runpy.run_path(str(SPEED))["measure"](tiny_model, atoms, rounds=1)
+        assert {row.layout.resources for row in rows} == set(candidates(rows[0].layout.atoms))
+        for row in rows:
+            assert atoms <= row.layout.atoms <= 2 * atoms
+            assert row.layout.steps_per_second > 0
+            assert row.layout.memory_gib > 0.05
+            assert (row.card_gib is not None) == (device == "cuda")
+            assert row.card_gib is None or row.card_gib > 0.1
 
 
 def test_device_cpu_hides_every_card(monkeypatch):
