@@ -10,9 +10,6 @@ from mlip.recipes.base import Recipe
 from mlip.recipes.descriptors import AnyDescriptor, Positive, SeE2A
 from mlip.recipes.presets import with_preset
 
-# A hundred levels of an exponential decay are as good as a smooth one.
-DECAY_LEVELS = 100
-
 
 class LossPrefactors(Recipe):
     """Weights of energy, force and virial in the loss, at the first and the last step.
@@ -45,28 +42,21 @@ class LossPrefactors(Recipe):
 
 
 class LearningRate(Recipe):
-    """Exponential fall of the learning rate from `start` to `stop` over the whole training.
+    """Fall of the learning rate from `start` to `stop` over the whole training.
 
-    Attributes
-    ----------
-    start, stop : float
-    decay_steps : int, optional
-        Steps between two levels; by default a hundredth of all steps.
+    It follows half a wave of a cosine (Loshchilov and Hutter, arXiv 1608.03983, without
+    restarts). The usual exponential fall spends most of its steps where little is learned:
+    ``training_data/training_schedule.md``.
     """
 
     start: float = Field(default=1e-3, gt=0.0)
     stop: float = Field(default=1e-6, gt=0.0)
-    decay_steps: int | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _falls(self) -> LearningRate:
         if self.stop >= self.start:
             raise ValueError("stop must be smaller than start")
         return self
-
-    def decay_every(self, steps: int) -> int:
-        """Return the steps between two levels in a training of `steps` steps."""
-        return self.decay_steps or max(1, steps // DECAY_LEVELS)
 
 
 class ShortRangeRepulsion(Recipe):

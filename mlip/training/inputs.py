@@ -62,10 +62,9 @@ def deepmd_input(
     return {
         "model": model_section(recipe, seed, elements, room, repulsion_table),
         "learning_rate": {
-            "type": "exp",
+            "type": "cosine",
             "start_lr": recipe.learning_rate.start,
             "stop_lr": recipe.learning_rate.stop,
-            "decay_steps": recipe.learning_rate.decay_every(recipe.steps),
         },
         "loss": {
             "type": "ener",

@@ -32,7 +32,7 @@ train:
     embedding_neurons: [8, 16]
     axis_neurons: 4
   fitting_neurons: [32, 32]
-  learning_rate: {start: 0.01, stop: 1.0e-4, decay_steps: 50}
+  learning_rate: {start: 0.01, stop: 1.0e-4}
   loss: {force_end: 200.0, virial_end: 0.1}
   checkpoint_every_steps: 250
   compress: false

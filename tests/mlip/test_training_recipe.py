@@ -105,11 +105,9 @@ def test_the_shipped_learning_loop_trains_with_its_own_settings():
     assert found.descriptor == settings.descriptor
 
 
-def test_the_decay_of_the_learning_rate_follows_the_number_of_steps():
-    assert content(steps=9000)["learning_rate"]["decay_steps"] == 90
-    assert content(steps=30)["learning_rate"]["decay_steps"] == 1
-    given = content(steps=9000, learning_rate={"decay_steps": 17})
-    assert given["learning_rate"]["decay_steps"] == 17
+def test_the_learning_rate_falls_from_start_to_stop():
+    found = content(steps=9000, learning_rate={"start": 3e-3, "stop": 1e-5})["learning_rate"]
+    assert found == {"type": "cosine", "start_lr": 3e-3, "stop_lr": 1e-5}
 
 
 def test_room_for_neighbours_has_the_form_of_each_descriptor():
