@@ -87,9 +87,9 @@ def _draw_fits(axis: Any, diffusion: Sequence[Diffusion], order: Sequence[str]) 
         if item.fit is None:
             continue
         resolved = item.coefficient.status == "ok"
-        # The fits meet the MSD in the window; beyond it D is the slope with memory left out.
+        # Drawn through the MSD: a fit that knows how errors correlate may lie beside all points.
         middle_ps = 0.5 * (item.fit.start_ps + item.fit.stop_ps)
-        height = item.fit.intercept + item.fit.slope * middle_ps
+        height = float(np.interp(middle_ps, msd.times_ps, msd.msd))
         slope = item.slope.pooled if item.slope is not None else item.fit.slope
         line_times = np.array([0.0, item.fit.stop_ps])
         axis.axvspan(
