@@ -58,6 +58,7 @@ descriptor: {cutoff_angstrom: 4.0, embedding_neurons: [4, 8], axis_neurons: 2}
 fitting_neurons: [8, 8]
 checkpoint_every_steps: 20
 report_every_steps: 10
+learning_rate: {start: 4.0e-4}
 """
 
 # In longer steps the atoms get far enough along the wrong forces for the guards to stop the run.
