@@ -19,18 +19,16 @@ import tempfile
 import threading
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import ase
-import ase.io
-
 from mlip.engines.lammps_layout import Layout, candidates, probe_layouts
 from mlip.errors import EngineError
 from mlip.execution.local import visible_gpus
+from mlip.md.start import write_start
 from mlip.model_directory import read_model_directory
 from mlip.structures.crystals import conventional_cell, find_crystal
 from mlip.structures.geometry import repeats_for, supercell
@@ -84,8 +82,8 @@ def measure(model: Path, atoms: int, rounds: int) -> list[Row]:
     crystal = supercell(cell, repeats_for(cell, atoms))
     found: dict[str, list[tuple[Layout, float | None]]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="md-speed-") as folder:
-        data = Path(folder) / "cell.data"
-        write_data(data, crystal, elements)
+        write_start(Path(folder), crystal, elements)
+        data = Path(folder) / "structure.data"
         for _ in range(rounds):
             for resources in candidates(len(crystal)):
                 try:
@@ -108,19 +106,6 @@ def measure(model: Path, atoms: int, rounds: int) -> list[Row]:
         )
         rows.append(Row(typical, max(cards, default=None)))
     return sorted(rows, key=lambda row: -row.layout.steps_per_second)
-
-
-def write_data(path: Path, atoms: ase.Atoms, elements: Sequence[str]) -> None:
-    """Write a LAMMPS data file with the types of a model."""
-    ase.io.write(
-        path,
-        atoms,
-        format="lammps-data",
-        specorder=list(elements),
-        masses=True,
-        units="metal",
-        atom_style="atomic",
-    )
 
 
 @contextmanager

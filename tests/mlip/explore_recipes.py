@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import ase.io
+from ase.build import bulk
+
 # Copper by effective medium theory: a second of labels, a potential that learns in seconds.
 TOY = """
 type_map: [Cu]
@@ -41,3 +46,11 @@ label:
 accurate_share: 0.8
 maximum_rounds: 4
 """
+
+
+def write_toy(folder: Path) -> Path:
+    """Write the recipe and its crystal; return the recipe."""
+    ase.io.write(folder / "cu.cif", bulk("Cu", cubic=True))
+    path = folder / "explore.yml"
+    path.write_text(TOY)
+    return path

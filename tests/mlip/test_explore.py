@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
-from explore_recipes import TOY
+from explore_recipes import write_toy
 
 from analysis.pairs.closest import frame_geometry
 from mlip.cli import main
@@ -37,10 +37,7 @@ SHIPPED = REPOSITORY / "training_data" / "recipes" / "explore_li3ps4.yml"
 
 @pytest.fixture
 def toy(tmp_path) -> Path:
-    ase.io.write(tmp_path / "cu.cif", bulk("Cu", cubic=True))
-    path = tmp_path / "explore.yml"
-    path.write_text(TOY)
-    return path
+    return write_toy(tmp_path)
 
 
 @pytest.mark.parametrize(

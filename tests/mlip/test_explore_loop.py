@@ -14,8 +14,7 @@ from pathlib import Path
 
 import ase.io
 import pytest
-from ase.build import bulk
-from explore_recipes import TOY
+from explore_recipes import write_toy
 
 from mlip.cli import main
 from mlip.explore.progress import read_progress
@@ -40,10 +39,7 @@ ONE_KILL = ((2, "train"),)
 
 @pytest.fixture
 def toy(tmp_path) -> Path:
-    ase.io.write(tmp_path / "cu.cif", bulk("Cu", cubic=True))
-    path = tmp_path / "explore.yml"
-    path.write_text(TOY)
-    return path
+    return write_toy(tmp_path)
 
 
 def start(recipe: Path, out: Path, *more: str) -> subprocess.Popen[str]:
