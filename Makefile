@@ -11,6 +11,10 @@ THREE      := md_runs/three
 OWN        := training_data/sets/li3ps4-pbe-d3
 OWN_RECIPE := training_data/recipes/train_li3ps4.yml
 
+SPECIMENS  := md_runs/specimens
+MADE       := $(SPECIMENS)/made
+SHIPPED    := beta glass_1 glass_2 glass_3 slab nanograin
+
 RECIPE     ?= $(OWN_RECIPE)
 MODEL      ?= models/trained
 SET        ?= $(OWN)
@@ -19,7 +23,7 @@ STRUCTURE  ?= md_runs/beta
 RUN        ?= $(if $(PROTOCOL),md_runs/$(basename $(notdir $(PROTOCOL))),$(THREE)/ladder_glass)
 ANALYSIS   ?= $(RUN)_analysis
 
-.PHONY: help install doctor demo train validate md analyse report test test-slow test-kills bench bench-calibration lint clean
+.PHONY: help install doctor demo train validate md analyse report test test-slow test-kills bench bench-calibration lint clean specimens
 
 help:
 	@echo "make demo      raw AIMD -> potential -> validation -> MD -> report (20 minutes, 2 cores)"
@@ -29,6 +33,7 @@ help:
 	@echo "make validate  MODEL=models/x SET=training_data/sets/x VALIDATION=training_data/recipes/x.yml"
 	@echo "make md        crystal, glass and slab at 900 and 1000 K -> $(THREE)/report/report.html"
 	@echo "make md        PROTOCOL=md_runs/protocols/x.yml MODEL=... STRUCTURE=... RUN=md_runs/x"
+	@echo "make specimens the shipped structures of md_runs/specimens made again (hours)"
 	@echo "make analyse   RUN=md_runs/x ANALYSIS=md_runs/x_analysis"
 	@echo "make report    SET=... MODEL=... RUN=... ANALYSIS=..."
 	@echo "make lint      ruff, mypy, import rules;  make bench  speed and memory"
@@ -86,6 +91,26 @@ endif
 three  = $(MLIP) md md_runs/protocols/three/$(1).yml --model $(MODEL) --structure $(THREE)/$(2) --out $(THREE)/$(3)
 ladder = $(call three,4_ladder_$(1),$(1),ladder_$(1)) && \
 	$(MLIP) analyse $(THREE)/ladder_$(1) --out $(THREE)/ladder_$(1)_analysis
+
+# The shipped specimens (md_runs/specimens/README.md) made again: hours.
+specimens: install
+	$(MLIP) build $(SPECIMENS)/structures/beta.yml --out $(MADE)/beta_start
+	$(MLIP) build $(SPECIMENS)/structures/lattice.yml --out $(MADE)/lattice_start
+	$(call specimen,$(SPECIMENS)/protocols/crystal.yml,beta_start,beta)
+	$(call specimen,$(SPECIMENS)/protocols/crystal.yml,lattice_start,lattice)
+	$(call specimen,$(SPECIMENS)/protocols/lateral_glass.yml,lattice,lateral_glass)
+	$(MLIP) build $(SPECIMENS)/structures/slab.yml --out $(MADE)/slab_start
+	$(call specimen,$(SPECIMENS)/protocols/slab.yml,slab_start,slab)
+	for seed in 1 2 3; do \
+		$(MLIP) build $(SPECIMENS)/structures/packed.yml --set seed=$$seed --out $(MADE)/packed_$$seed && \
+		$(call specimen,md_runs/protocols/melt_quench_small.yml,packed_$$seed,glass_$$seed) || exit; done
+	$(MLIP) build $(SPECIMENS)/structures/nanograin.yml --out $(MADE)/nanograin_start
+	$(call specimen,$(SPECIMENS)/protocols/nanograin.yml,nanograin_start,nanograin)
+	for name in $(SHIPPED); do $(MLIP) analyse $(MADE)/$$name --recipe $(SPECIMENS)/analyse.yml \
+		--out $(MADE)/$${name}_analysis || exit; done
+	$(BIN)/python $(SPECIMENS)/collect.py $(addprefix $(MADE)/,$(SHIPPED))
+
+specimen = $(MLIP) md $(1) --model $(MODEL) --structure $(MADE)/$(2) --out $(MADE)/$(3)
 
 analyse: install
 	$(MLIP) analyse $(RUN) --out $(ANALYSIS)
