@@ -5,10 +5,10 @@
     python training_data/reference/foreign_forces.py compare --model MODEL --out DIR
 
 `frames` takes evenly spaced frames of each set below, some of which are also labelled at the level
-of this project (small cells with an even number of electrons). `compare` prints root mean square differences of force
-components, meV/Å: the potential against the other group, the potential against the own labels,
-and own labels against the other group: the floor that two bases and codes set. The sets are not
-part of the repository.
+of this project (small cells with an even number of electrons). `compare` prints root mean square
+differences of force components, meV/Å: the potential against the other group, the potential
+against the own labels, and own labels against the other group: the floor that two bases and codes
+set. The sets are not part of the repository.
 """
 
 from __future__ import annotations
