@@ -50,6 +50,7 @@ STAGE_VALUES = (
     "mean_pressure_gpa",
     "mean_density_g_cm3",
     "median_max_force_deviation_ev_per_angstrom",
+    "p95_max_force_deviation_ev_per_angstrom",
     "share_of_frames_beyond_trust",
 )
 

@@ -17,6 +17,7 @@ from mlip.data.ingest import ingest
 from mlip.errors import BlowUpError
 from mlip.execution.progress import tell
 from mlip.explore.choose import drawn_blindly, smallest_distances
+from mlip.explore.deviations import run_deviations, write_deviations
 from mlip.explore.pool import labelled_frames, set_recipe, write_labelled, write_pool
 from mlip.explore.sample import TEST, Visit, frames_of, run_round
 from mlip.explore.select import Explored, sane
@@ -32,6 +33,7 @@ from mlip.workspace import open_workspace
 
 KIND = "examination"
 CHOSEN, LABELLED, LABELS, SET = "chosen.extxyz", "labelled.extxyz", "labels", "set"
+DEVIATIONS = "deviations.csv"
 
 
 def examine(
@@ -51,8 +53,9 @@ def examine(
     source : Path
         The recipe file; its relative paths start there.
     out : Path
-        Gets ``structures/``, ``runs/``, ``labels/``, ``chosen.extxyz``, ``labelled.extxyz`` and
-        ``set/``, all of whose frames are for testing: ``mlip validate MODEL --data OUT/set``.
+        Gets ``structures/``, ``runs/``, ``labels/``, ``chosen.extxyz``, ``labelled.extxyz``,
+        ``deviations.csv`` (the committee's, run by run) and ``set/``, all of whose frames are
+        for testing: ``mlip validate MODEL --data OUT/set``.
     force : bool
         Move another result in `out` aside.
     overrides : list of str, optional
@@ -90,6 +93,7 @@ def examine(
         structures = build_states(recipe, source, out / "structures")
         runs = out / "runs"
         visits = run_round(recipe, 1, model, structures, runs, work.token, splits=(TEST,))
+        write_deviations(out / DEVIATIONS, run_deviations(visits))
         if not (out / "draw.json").is_file():
             _draw(recipe, visits, structures, out)
         asked = ase.io.read(out / CHOSEN, index=":")
@@ -110,7 +114,8 @@ def examine(
             "broke_down": broke_down,
             "test_frames": read_manifest(out / SET).summary["test_frames"],
         }
-        work.finish([out / CHOSEN, out / LABELLED, out / SET / "manifest.json"], summary)
+        outputs = [out / CHOSEN, out / LABELLED, out / DEVIATIONS, out / SET / "manifest.json"]
+        work.finish(outputs, summary)
         tell(f"Next: mlip validate {model} --data {out / SET}")
         return work.manifest
 

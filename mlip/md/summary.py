@@ -39,6 +39,9 @@ def stage_summary(record: StageRecord, levels: Mapping[str, float]) -> dict[str,
         summary["median_max_force_deviation_ev_per_angstrom"] = round(
             statistics.median(forces.tolist()), 4
         )
+        # In 95 % of the frames it is at or below this.
+        within = round(float(np.quantile(forces, 0.95)), 4)
+        summary["p95_max_force_deviation_ev_per_angstrom"] = within
         summary["largest_max_force_deviation_ev_per_angstrom"] = round(float(forces.max()), 4)
         for name in deviation.species:
             largest = float(deviation.of_species(name).max())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -155,6 +156,21 @@ def test_the_loop_converges_though_it_is_killed_at_its_stages_and_labels_nothing
     capsys.readouterr()
 
 
+def check_deviations(out: Path) -> None:
+    """Each run of an examination has a row that its own record of the committee bears out."""
+    with (out / "deviations.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    assert [row["run"] for row in rows] == ["cold-test-300K"]
+    with next(out.glob("runs/cold-test-00-300K/deviation.csv")).open() as handle:
+        visit = [row for row in csv.DictReader(handle) if row["stage"] == "visit"][1:]
+    values = sorted(float(row["max_force_deviation_ev_per_angstrom"]) for row in visit)
+    assert int(rows[0]["frames"]) == len(values)
+    assert float(rows[0]["largest_ev_per_angstrom"]) == pytest.approx(values[-1], abs=1e-4)
+    within = float(rows[0]["within_95_percent_ev_per_angstrom"])
+    assert sum(value > within + 1e-4 for value in values) <= 0.05 * len(values) + 1
+    assert values[0] <= float(rows[0]["median_ev_per_angstrom"]) <= within
+
+
 def check_examination(toy: Path, model: Path, out: Path) -> None:
     """The potential of a loop is examined on its own MD, which no training ever saw."""
     changes = ["test_frames=3", "seed=2", f"model={model}"]
@@ -168,6 +184,7 @@ def check_examination(toy: Path, model: Path, out: Path) -> None:
     assert summary["broke_down"] == []
     assert len(ase.io.read(out / "chosen.extxyz", ":")) == 3
     assert not list(out.glob("set/train/*"))
+    check_deviations(out)
     errors = out / "errors"
     assert main(["validate", str(model), "--data", str(out / "set"), "--out", str(errors)]) == 0
     metrics = json.loads((errors / "metrics.json").read_text())

@@ -85,7 +85,13 @@ def test_atoms_keep_their_ids_origin_and_species(tiny_run, tiny_structure):
 def test_the_committee_watches(tiny_run):
     deviation = rows(tiny_run / "deviation.csv")
     assert all(float(r["max_force_deviation_ev_per_angstrom"]) > 0 for r in deviation)
-    assert [int(r["step"]) for r in deviation if r["stage"] == "produce"] == list(range(20, 81, 10))
+    produced = [r for r in deviation if r["stage"] == "produce"]
+    assert [int(r["step"]) for r in produced] == list(range(20, 81, 10))
+    values = [float(r["max_force_deviation_ev_per_angstrom"]) for r in produced]
+    stage = read_manifest(tiny_run).summary["produce"]
+    within = stage["p95_max_force_deviation_ev_per_angstrom"]
+    assert within == pytest.approx(np.quantile(values, 0.95), abs=1e-4)
+    assert sorted(values)[-2] < within < stage["largest_max_force_deviation_ev_per_angstrom"]
 
 
 def test_frames_beyond_the_calibrated_trust_are_counted_over_all_stages(
