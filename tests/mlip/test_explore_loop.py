@@ -20,6 +20,7 @@ from explore_recipes import write_toy
 from mlip.cli import main
 from mlip.explore.progress import read_progress
 from mlip.manifest import read_manifest
+from mlip.validation.reference import read_system, require_frames
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -152,7 +153,10 @@ def test_the_loop_converges_though_it_is_killed_at_its_stages_and_labels_nothing
     assert "already done, nothing to do" in capsys.readouterr().out
     assert read_manifest(out).attempts == manifest.attempts
 
-    check_examination(toy, out / summary["model"], tmp_path / "examined")
+    examined = tmp_path / "examined"
+    check_examination(toy, out / summary["model"], examined)
+    if kills == KILLS:
+        check_validation(out / summary["model"], examined)
     capsys.readouterr()
 
 
@@ -184,10 +188,16 @@ def check_examination(toy: Path, model: Path, out: Path) -> None:
     assert summary["broke_down"] == []
     assert len(ase.io.read(out / "chosen.extxyz", ":")) == 3
     assert not list(out.glob("set/train/*"))
+    systems = require_frames(out / "set", "test")
+    assert sum(len(read_system(out / "set", "test", path).coords) for path in systems) == 3
     check_deviations(out)
+    assert main(command) == 0
+    assert len(read_manifest(out).attempts) == 1
+
+
+def check_validation(model: Path, out: Path) -> None:
+    """Frames of an examination are read as any test set."""
     errors = out / "errors"
     assert main(["validate", str(model), "--data", str(out / "set"), "--out", str(errors)]) == 0
     metrics = json.loads((errors / "metrics.json").read_text())
     assert 0 < metrics["splits"]["test"]["overall"]["force_rmse_mev_per_angstrom"] < 1000
-    assert main(command) == 0
-    assert len(read_manifest(out).attempts) == 1
