@@ -13,10 +13,12 @@ OWN_RECIPE := training_data/recipes/train_li3ps4.yml
 
 SPECIMENS  := md_runs/specimens
 MADE       := $(SPECIMENS)/made
-SHIPPED    := beta glass_1 glass_2 glass_3 slab nanograin
+KINDS      := beta glass_1 glass_2 glass_3 slab nanograin
 
 RECIPE     ?= $(OWN_RECIPE)
-MODEL      ?= models/trained
+# Without MODEL=models/x: what make train writes and make validate judges, and what make md takes.
+TRAINED    := $(or $(MODEL),models/trained)
+SHIPPED    := $(or $(MODEL),models/li3ps4-pbe-d3)
 SET        ?= $(OWN)
 VALIDATION ?= $(if $(filter $(OWN),$(SET)),training_data/recipes/validate_li3ps4.yml)
 STRUCTURE  ?= md_runs/beta
@@ -29,9 +31,9 @@ help:
 	@echo "make demo      raw AIMD -> potential -> validation -> MD -> report (20 minutes, 2 cores)"
 	@echo "make test      the tests, with real engines;  make test-slow, make test-kills  minutes more"
 	@echo "make doctor    what works on this machine, and the repair of what does not"
-	@echo "make train     the labels of this project -> $(MODEL);  RECIPE=training_data/recipes/x.yml MODEL=models/x"
+	@echo "make train     the labels of this project -> $(TRAINED);  RECIPE=training_data/recipes/x.yml MODEL=models/x"
 	@echo "make validate  MODEL=models/x SET=training_data/sets/x VALIDATION=training_data/recipes/x.yml"
-	@echo "make md        crystal, glass and slab at 900 and 1000 K -> $(THREE)/report/report.html"
+	@echo "make md        $(SHIPPED): crystal, glass and slab at 900 and 1000 K -> $(THREE)/report/report.html"
 	@echo "make md        PROTOCOL=md_runs/protocols/x.yml MODEL=... STRUCTURE=... RUN=md_runs/x"
 	@echo "make specimens the shipped structures of md_runs/specimens made again (hours)"
 	@echo "make analyse   RUN=md_runs/x ANALYSIS=md_runs/x_analysis"
@@ -63,10 +65,10 @@ train: install
 ifeq ($(RECIPE),$(OWN_RECIPE))
 	$(MLIP) ingest training_data/li3ps4-pbe-d3/ingest.yml --out $(OWN)
 endif
-	$(MLIP) train $(RECIPE) --out $(MODEL)
+	$(MLIP) train $(RECIPE) --out $(TRAINED)
 
 validate: install
-	$(MLIP) validate $(MODEL) --data $(SET) $(if $(VALIDATION),--recipe $(VALIDATION))
+	$(MLIP) validate $(TRAINED) --data $(SET) $(if $(VALIDATION),--recipe $(VALIDATION))
 
 # Without a protocol: crystal, glass and slab, each at 900 and 1000 K, analysed.
 md: install
@@ -74,7 +76,7 @@ ifdef PROTOCOL
 ifeq ($(STRUCTURE),md_runs/beta)
 	$(MLIP) build beta-Li3PS4 --supercell 2x2x2 --out $(STRUCTURE)
 endif
-	$(MLIP) md $(PROTOCOL) --model $(MODEL) --structure $(STRUCTURE) --out $(RUN)
+	$(MLIP) md $(PROTOCOL) --model $(SHIPPED) --structure $(STRUCTURE) --out $(RUN)
 else
 	$(MLIP) build beta-Li3PS4 --supercell 1x2x6 --out $(THREE)/beta
 	$(call three,1_crystal,beta,crystal)
@@ -88,7 +90,7 @@ else
 		--out $(THREE)/report
 endif
 
-three  = $(MLIP) md md_runs/protocols/three/$(1).yml --model $(MODEL) --structure $(THREE)/$(2) --out $(THREE)/$(3)
+three  = $(MLIP) md md_runs/protocols/three/$(1).yml --model $(SHIPPED) --structure $(THREE)/$(2) --out $(THREE)/$(3)
 ladder = $(call three,4_ladder_$(1),$(1),ladder_$(1)) && \
 	$(MLIP) analyse $(THREE)/ladder_$(1) --out $(THREE)/ladder_$(1)_analysis
 
@@ -106,17 +108,17 @@ specimens: install
 		$(call specimen,md_runs/protocols/melt_quench_small.yml,packed_$$seed,glass_$$seed) || exit; done
 	$(MLIP) build $(SPECIMENS)/structures/nanograin.yml --out $(MADE)/nanograin_start
 	$(call specimen,$(SPECIMENS)/protocols/nanograin.yml,nanograin_start,nanograin)
-	for name in $(SHIPPED); do $(MLIP) analyse $(MADE)/$$name --recipe $(SPECIMENS)/analyse.yml \
+	for name in $(KINDS); do $(MLIP) analyse $(MADE)/$$name --recipe $(SPECIMENS)/analyse.yml \
 		--out $(MADE)/$${name}_analysis || exit; done
-	$(BIN)/python $(SPECIMENS)/collect.py $(addprefix $(MADE)/,$(SHIPPED))
+	$(BIN)/python $(SPECIMENS)/collect.py $(addprefix $(MADE)/,$(KINDS))
 
-specimen = $(MLIP) md $(1) --model $(MODEL) --structure $(MADE)/$(2) --out $(MADE)/$(3)
+specimen = $(MLIP) md $(1) --model $(SHIPPED) --structure $(MADE)/$(2) --out $(MADE)/$(3)
 
 analyse: install
 	$(MLIP) analyse $(RUN) --out $(ANALYSIS)
 
 report: install
-	$(MLIP) report $(SET) $(MODEL) $(RUN) $(ANALYSIS) --out $(RUN)_report
+	$(MLIP) report $(SET) $(SHIPPED) $(RUN) $(ANALYSIS) --out $(RUN)_report
 
 test: install
 	$(BIN)/python -m pytest -m "not slow and not kills and not gpu" --numprocesses 2 --dist loadfile \
