@@ -46,7 +46,7 @@ class LearningRate(Recipe):
 
     It follows half a wave of a cosine (Loshchilov and Hutter, arXiv 1608.03983, without
     restarts). The usual exponential fall spends most of its steps where little is learned:
-    ``tests/benchmarks/schedule.py`` compares them.
+    ``tests/benchmarks/optimiser.py`` compares them.
     """
 
     start: float = Field(default=1e-3, gt=0.0)

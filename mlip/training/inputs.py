@@ -8,6 +8,12 @@ from typing import Any
 from mlip.recipes.train import TrainSettings
 from mlip.training.network import NeighbourRoom, model_section
 
+# Matrices of weights move by the orthogonalised momentum (Muon; Liu et al., arXiv 2502.16982, whose
+# scale makes rates of Adam fit), vectors by Adam. The compiled form of the orthogonalisation
+# needs a C++ compiler on the machine that trains, and these matrices are too small to gain by it.
+# What it is worth against Adam: tests/benchmarks/optimiser.py.
+OPTIMISER = {"type": "HybridMuon", "weight_decay": 1e-4, "enable_gram": False}
+
 
 def deepmd_input(
     recipe: TrainSettings,
@@ -61,6 +67,7 @@ def deepmd_input(
         }
     return {
         "model": model_section(recipe, seed, elements, room, repulsion_table),
+        "optimizer": dict(OPTIMISER),
         "learning_rate": {
             "type": "cosine",
             "start_lr": recipe.learning_rate.start,

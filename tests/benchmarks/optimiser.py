@@ -1,11 +1,11 @@
-"""How the fall of the learning rate decides the error of a short training.
+"""How the optimiser and the fall of its learning rate decide the error of a short training.
 
-    .venv/bin/python tests/benchmarks/schedule.py RECIPE [--out DIR]
+    .venv/bin/python tests/benchmarks/optimiser.py RECIPE [--out DIR]
 
 RECIPE is one of `mlip train` with an ingested set that has a test split; give it the steps that
-can be afforded. One member is trained with each of the schedules below, everything else alike
-(network, loss, seed, order of the frames), and tested by `dp test` on the test split. Two run side
-by side, one core each: only errors are compared, no times.
+can be afforded. One member is trained in each of the ways below, everything else alike (network,
+loss, seed, order of the frames), and tested by `dp test` on the test split. Two run side by side,
+one core each; DeePMD-kit's own mean time of a step is printed too.
 """
 
 from __future__ import annotations
@@ -23,17 +23,19 @@ from mlip.engines.deepmd import ENVIRONMENT, dp_command
 from mlip.files import read_json, write_json
 from mlip.recipes.base import load_recipe, resolve
 from mlip.recipes.train import TrainRecipe
+from mlip.training.inputs import OPTIMISER
 
-SCHEDULES = (
-    ("exp", 1e-3, 1e-6),
-    ("exp", 2e-3, 5e-6),
-    ("cosine", 2e-3, 1e-5),
-    ("cosine", 5e-3, 1e-5),
-    ("cosine", 1e-2, 1e-5),
+WAYS = (
+    ("Adam", "exp", 1e-3, 1e-6),
+    ("Adam", "cosine", 5e-3, 1e-6),
+    ("HybridMuon", "cosine", 2e-3, 1e-6),
+    ("HybridMuon", "cosine", 5e-3, 1e-6),
+    ("HybridMuon", "cosine", 1e-2, 1e-6),
 )
 # An exponential fall in a hundred levels.
 LEVELS = 100
 FORCE = re.compile(r"Force\s+RMSE\s*:\s*([\d.eE+-]+)")
+STEP_TIME = re.compile(r"average training time: ([\d.]+) s/batch")
 ENERGY = re.compile(r"Energy RMSE/Natoms\s*:\s*([\d.eE+-]+)")
 ONE_CORE = {
     "OMP_NUM_THREADS": "1",
@@ -56,16 +58,20 @@ def first_input(recipe: Path, folder: Path) -> dict[str, object]:
 
 
 def trained(
-    content: dict[str, object], schedule: tuple[str, float, float], steps: int, folder: Path
+    content: dict[str, object], way: tuple[str, str, float, float], steps: int, folder: Path
 ) -> Path:
-    """Train with a schedule; return the frozen model."""
-    kind, start, stop = schedule
+    """Train in one way; return the frozen model."""
+    optimiser, kind, start, stop = way
     rate = {"type": kind, "start_lr": start, "stop_lr": stop}
     if kind == "exp":
         rate["decay_steps"] = max(1, steps // LEVELS)
-    training = {**content["training"], "numb_steps": steps, "disp_freq": 100}
+    changed = {
+        "optimizer": OPTIMISER if optimiser == OPTIMISER["type"] else {"type": optimiser},
+        "learning_rate": rate,
+        "training": {**content["training"], "numb_steps": steps, "disp_freq": 100},
+    }
     folder.mkdir(parents=True)
-    write_json(folder / "input.json", {**content, "learning_rate": rate, "training": training})
+    write_json(folder / "input.json", {**content, **changed})
     environment = {**os.environ, **ENVIRONMENT, **ONE_CORE}
     dp = dp_command()
     with (folder / "train.log").open("w") as log:
@@ -84,7 +90,7 @@ def tested(model: Path, split: Path) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Train with every schedule and print one row each."""
+    """Train in every way and print one row each."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("recipe", type=Path)
     arguments.add_argument("--out", type=Path)
@@ -97,16 +103,18 @@ def main() -> None:
     test = resolve(recipe.data, given.recipe) / "test"
     with ThreadPoolExecutor(2) as pool:
         models = [
-            pool.submit(
-                trained, content, schedule, recipe.steps, out / "{}_{:g}_{:g}".format(*schedule)
-            )
-            for schedule in SCHEDULES
+            pool.submit(trained, content, way, recipe.steps, out / "{}_{}_{:g}_{:g}".format(*way))
+            for way in WAYS
         ]
-        print(f"{recipe.steps} steps\n\n| fall | start | stop | force meV/Å | energy meV/atom |")
-        print("|---|---|---|---|---|")
-        for (kind, start, stop), model in zip(SCHEDULES, models, strict=True):
+        print(f"{recipe.steps} steps\n")
+        print("| optimiser | fall | start | stop | force meV/Å | energy meV/atom | ms a step |")
+        print("|---|---|---|---|---|---|---|")
+        for way, model in zip(WAYS, models, strict=True):
             force, energy = tested(model.result(), test)
-            print(f"| {kind} | {start:g} | {stop:g} | {force:.0f} | {energy:.1f} |", flush=True)
+            log = (model.result().parent / "train.log").read_text()
+            step = 1000 * float(STEP_TIME.findall(log)[-1])
+            words = "| {} | {} | {:g} | {:g} |".format(*way)
+            print(f"{words} {force:.0f} | {energy:.1f} | {step:.0f} |", flush=True)
 
 
 if __name__ == "__main__":
