@@ -297,6 +297,9 @@ def md(
     accept_parity: Annotated[
         bool, typer.Option("--accept-parity", help="Run a model whose parity is not proved.")
     ] = False,
+    accept_untrusted: Annotated[
+        bool, typer.Option("--accept-untrusted", help="Keep a glass whose quench was distrusted.")
+    ] = False,
     settings: SetOption = None,
     dry_run: DryRunOption = False,
     force: ForceOption = False,
@@ -318,6 +321,7 @@ def md(
             model=model,
             structure=structure,
             accept_parity=accept_parity,
+            accept_untrusted=accept_untrusted,
             force=force,
         ),
         out,

@@ -19,6 +19,7 @@ from mlip.md.dynamics import THERMOSTAT_SEED
 from mlip.md.guards import HALTED, smallest_distances
 from mlip.md.layout import run_layout
 from mlip.md.plan import plan_md, speed_kind
+from mlip.md.quench_gate import ACCEPT_UNTRUSTED, freezing_share, require_trusted_quench
 from mlip.md.records import (
     StageRecord,
     mean_cell,
@@ -47,7 +48,7 @@ from mlip.model_directory import (
     parity_status,
     read_model_directory,
 )
-from mlip.recipes.programme import Scheduled
+from mlip.recipes.programme import Scheduled, quench_through
 from mlip.recipes.protocol import Protocol
 from mlip.recipes.protocol_checks import cautions
 from mlip.recipes.stages import Minimise, held_origin
@@ -63,6 +64,7 @@ def md(
     model: Path,
     structure: Path,
     accept_parity: bool = False,
+    accept_untrusted: bool = False,
     force: bool = False,
     overrides: list[str] | None = None,
 ) -> Manifest:
@@ -80,6 +82,8 @@ def md(
         its own), or a directory of either.
     accept_parity : bool
         Run although the model's parity is not proved; recorded in the manifest.
+    accept_untrusted : bool
+        Go on with a glass although the committee distrusted its quench; recorded too.
     force : bool
         Move another result in `out` aside.
     overrides : list of str, optional
@@ -92,7 +96,7 @@ def md(
     TypeMapError
         If the structure has an element that the model does not know.
     GateError
-        If parity is not proved.
+        If parity is not proved, or a glass froze beyond what the potential knows.
     InputError
         If a new run does not fit the free disk or memory.
     EngineError
@@ -106,7 +110,7 @@ def md(
     for directory in starts.values():
         require_fitting(protocol, read_structure(directory), potential, directory)
     parity = parity_status(model, potential.fastest)
-    accepted = list(overrides or [])
+    accepted = [*(overrides or []), *([ACCEPT_UNTRUSTED] if accept_untrusted else [])]
     if not parity.ok:
         if not accept_parity:
             raise GateError(
@@ -233,7 +237,9 @@ def _run_protocol(protocol: Protocol, work: Workspace, model: Path, structure: P
     )
     began = time.monotonic()
     fresh = not (out / "stages").exists()
-    records, last = _run_stages(around, out, atoms)
+    records, last, freezing = _run_stages(
+        around, out, atoms, accept_untrusted=ACCEPT_UNTRUSTED in work.manifest.overrides
+    )
     seconds = time.monotonic() - began
     step = protocol.programme()[-1].last_step
     if fresh and step:
@@ -256,7 +262,9 @@ def _run_protocol(protocol: Protocol, work: Workspace, model: Path, structure: P
     }
     if protocol.glass is not None:
         inherent = run_stage(_inherent(last, protocol.glass.minimise), around)
-        summary["glass"] = glass_summary(protocol.programme(), protocol.glass, inherent, len(atoms))
+        summary["glass"] = glass_summary(
+            protocol.programme(), protocol.glass, inherent, len(atoms), freezing
+        )
     if fresh and records:
         summary["wall_seconds"] = round(seconds, 1)
         summary["katom_steps_per_second"] = round(step * len(atoms) / seconds / 1000, 2)
@@ -264,15 +272,23 @@ def _run_protocol(protocol: Protocol, work: Workspace, model: Path, structure: P
 
 
 def _run_stages(
-    around: Surroundings, out: Path, atoms: Atoms
-) -> tuple[list[StageRecord], StagePlan]:
-    """Run all stages; return the records of those with dynamics, and the plan of the last."""
+    around: Surroundings, out: Path, atoms: Atoms, *, accept_untrusted: bool
+) -> tuple[list[StageRecord], StagePlan, float | None]:
+    """Run all stages.
+
+    Returns the records of those with dynamics, the plan of the last, and of a glass the share of
+    frames that the committee distrusted while it froze.
+    """
+    glass, levels = around.protocol.glass, around.failed_levels
+    programme = around.protocol.programme()
+    quench = quench_through(programme, glass.glass_transition_kelvin) if glass else None
+    freezing: float | None = None
     records: list[StageRecord] = []
     source = out / "structure.data"
     cell: Cell | None = None
     held: str | None = None
     volume = float(atoms.get_volume())
-    for n, part in enumerate(around.protocol.programme()):
+    for n, part in enumerate(programme):
         stage = part.stage
         dynamic = not isinstance(stage, Minimise)
         plan = StagePlan(
@@ -288,6 +304,9 @@ def _run_stages(
         )
         try:
             record = run_stage(plan, around)
+            if glass and part is quench:
+                freezing = freezing_share(record, part, glass, levels)
+                require_trusted_quench(freezing, plan.directory, accepted=accept_untrusted)
         except MlipError:
             # What a run that broke down has seen stays readable.
             if so_far := records_so_far(records, plan, around):
@@ -301,7 +320,7 @@ def _run_stages(
             volume = float(stage_thermo(record).column("Volume")[-1])
         cell = mean_cell(record) if stage.kind == "npt" else None
         source = record.directory / "final.restart"
-    return records, plan
+    return records, plan, freezing
 
 
 def _inherent(last: StagePlan, stage: Minimise) -> StagePlan:

@@ -82,6 +82,7 @@ def glass_summary(
     glass: Glass,
     inherent: StageRecord,
     atoms: int,
+    beyond_trust_while_freezing: float | None,
 ) -> dict[str, Any]:
     """Return where a glass comes from.
 
@@ -97,6 +98,8 @@ def glass_summary(
     inherent : StageRecord
         The minimisation of the final structure.
     atoms : int
+    beyond_trust_while_freezing : float or None
+        See `mlip.md.quench_gate.freezing_share`.
     """
     share = limits().glass_ageing_share.value
     table = stage_thermo(inherent)
@@ -109,6 +112,7 @@ def glass_summary(
         "quench_rate_kelvin_per_ps": quench_rate(programme, glass.glass_transition_kelvin),
         "ageing_above_kelvin": round(ageing, 6),
         "time_above_ageing_ps": round(time_above(programme, ageing), 6),
+        "share_of_freezing_frames_beyond_trust": beyond_trust_while_freezing,
         "inherent_energy_ev_per_atom": round(float(table.column("PotEng")[-1]) / atoms, 6),
         "inherent_energy_converged": iterations < glass.minimise.maximum_steps,
     }

@@ -108,8 +108,8 @@ def time_above(programme: Sequence[Scheduled], kelvin: float) -> float:
     return total
 
 
-def quench_rate(programme: Sequence[Scheduled], kelvin: float) -> float:
-    """Return how fast (K/ps, positive) the last falling ramp passes a temperature.
+def quench_through(programme: Sequence[Scheduled], kelvin: float) -> Scheduled:
+    """Return the last ramp that falls through a temperature.
 
     Raises
     ------
@@ -118,9 +118,20 @@ def quench_rate(programme: Sequence[Scheduled], kelvin: float) -> float:
     """
     for part in reversed(programme):
         if part.is_ramp and part.end_kelvin < kelvin < part.start_kelvin:
-            # Whole time steps make the rate of the run differ in its last digits.
-            return round(-part.rate_kelvin_per_ps, 6)
+            return part
     raise ValueError(f"glass: no ramp falls through {kelvin:g} K, so there is no quench")
+
+
+def quench_rate(programme: Sequence[Scheduled], kelvin: float) -> float:
+    """Return how fast (K/ps, positive) the last falling ramp passes a temperature.
+
+    Raises
+    ------
+    ValueError
+        If no ramp falls through it.
+    """
+    # Whole time steps make the rate of the run differ in its last digits.
+    return round(-quench_through(programme, kelvin).rate_kelvin_per_ps, 6)
 
 
 def _temperatures(stage: AnyStage, run: float, before: float | None) -> tuple[float, float]:

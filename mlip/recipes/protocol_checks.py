@@ -27,6 +27,7 @@ class ProtocolLimits(Recipe):
     hot: Limit
     longest_timestep_when_hot: Limit
     glass_ageing_share: Limit
+    untrusted_share_of_a_quench: Limit
 
 
 @dataclass(frozen=True)
