@@ -35,6 +35,17 @@ def dp_command() -> tuple[str, ...]:
     return (*command("dp", "LIPS_MLIP_DP"), "--pt")
 
 
+def script_command() -> tuple[str, ...]:
+    """Return the words that start ``dp`` where it writes TorchScript, see `deepmd_script`.
+
+    A build of one's own writes its own code.
+    """
+    words = dp_command()
+    if Path(words[0]).parent != Path(sys.prefix) / "bin":
+        return words
+    return (sys.executable, "-m", "mlip.engines.deepmd_script", *words[1:])
+
+
 def explain(tail: str) -> str:
     """Return cause and remedy of a failed DeePMD-kit call, or its last error line."""
     for pattern, meaning in FAILURES:

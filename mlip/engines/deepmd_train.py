@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mlip.engines.deepmd import ENVIRONMENT, dp_command, explain
+from mlip.engines.deepmd import ENVIRONMENT, dp_command, explain, script_command
 from mlip.engines.executables import command
 from mlip.errors import EngineError
 from mlip.execution.job import Job, Progress, Resources
@@ -163,7 +163,7 @@ def freeze_job(name: str, directory: Path, checkpoint: Path, model: Path) -> Job
     """Return the job that freezes a checkpoint to TorchScript."""
     return Job(
         name=name,
-        argv=(*dp_command(), "freeze", "-c", str(checkpoint), "-o", str(model)),
+        argv=(*script_command(), "freeze", "-c", str(checkpoint), "-o", str(model)),
         directory=directory,
         log=directory / "freeze.log",
         inputs=(checkpoint,),
@@ -188,7 +188,7 @@ def compress_job(name: str, directory: Path, model: Path, compressed: Path, scri
     return Job(
         name=name,
         argv=(
-            *dp_command(),
+            *script_command(),
             *("compress", "-i", str(model), "-o", str(compressed), "-t", str(script)),
         ),
         directory=directory,
