@@ -29,7 +29,7 @@ trust: {accurate_error_ev_per_angstrom: 0.35, failed_error_ev_per_angstrom: 4.0,
 selection: {maximum_frames: 6, spacing_ps: 0.06, maximum_density_g_cm3: 12}
 test_frames: 3
 train:
-  steps: 800
+  steps: 600
   committee_size: 2
   descriptor:
     cutoff_angstrom: 4.5
@@ -39,7 +39,7 @@ train:
   fitting_neurons: [32, 32]
   learning_rate: {start: 0.01, stop: 1.0e-4}
   loss: {force_end: 200.0, virial_end: 0.1}
-  checkpoint_every_steps: 400
+  checkpoint_every_steps: 300
   compress: false
 label:
   level: {engine: ase, calculator: "ase.calculators.emt:EMT"}

@@ -20,7 +20,7 @@ from mlip.validation.thresholds import load_thresholds
 
 RAW = Path(__file__).resolve().parents[2] / "training_data" / "raw" / "li3ps4_cp2k_aimd"
 BETA = {"crystal": "beta-Li3PS4"}
-ATOMS, DURATION_PS = 32, 0.1
+ATOMS, DURATION_PS = 32, 0.02
 SETTINGS = DynamicsSettings.model_validate(
     {
         "aimd": [
@@ -49,9 +49,9 @@ SETTINGS = DynamicsSettings.model_validate(
             {
                 "start": BETA,
                 "temperature_kelvin": 50,
-                "equilibration_ps": 0.01,
+                "equilibration_ps": 0.002,
                 "duration_ps": DURATION_PS,
-                "timestep_fs": 0.25,
+                "timestep_fs": 0.05,
             }
         ],
     }
@@ -99,7 +99,7 @@ def test_every_part_of_the_recipe_has_rows(assessed):
     assert subjects == {
         "beta, 600 K",
         "hot, 720 K, NVT",
-        "nve, 50 K, 0.25 fs",
+        "nve, 50 K, 0.05 fs",
     }
     for row in assessed:
         assert row.text

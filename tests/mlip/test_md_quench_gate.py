@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from mlip.cli import main
+from mlip.errors import GateError
 from mlip.files import write_json
 from mlip.manifest import read_manifest
-from mlip.md.quench_gate import frames_while_freezing
+from mlip.md.quench_gate import frames_while_freezing, require_trusted_quench
 from mlip.md.watch import DeviationTable
 from mlip.recipes.protocol import Protocol
 
@@ -101,7 +102,9 @@ def test_a_distrusted_quench_makes_no_glass_until_it_is_accepted(command, tmp_pa
     assert len(state["attempts"]) == 1
 
 
-def test_a_trusted_quench_makes_a_glass(command, tmp_path):
-    assert main(command(1e3)) == 0
-    glass = read_manifest(tmp_path / "run").summary["glass"]
-    assert glass["share_of_freezing_frames_beyond_trust"] == 0.0
+def test_up_to_five_percent_of_the_frames_may_be_distrusted(tmp_path):
+    for share in (None, 0.0, 0.05):
+        require_trusted_quench(share, tmp_path, accepted=False)
+    with pytest.raises(GateError, match=r"distrusted 5\.1 % of the frames, expected at most 5 %"):
+        require_trusted_quench(0.051, tmp_path, accepted=False)
+    require_trusted_quench(0.051, tmp_path, accepted=True)
