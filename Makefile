@@ -6,6 +6,7 @@ MLIP   := $(BIN)/mlip
 STAMP  := $(VENV)/.installed
 
 # One's own: make train RECIPE=..., make validate VALIDATION=..., make md PROTOCOL=... MODEL=...
+# ACCEPT=--accept-untrusted goes on with a glass whose quench the committee distrusted.
 DEMO       := md_runs/demo
 THREE      := md_runs/three
 OWN        := training_data/sets/li3ps4-pbe-d3
@@ -76,7 +77,7 @@ ifdef PROTOCOL
 ifeq ($(STRUCTURE),md_runs/beta)
 	$(MLIP) build beta-Li3PS4 --supercell 2x2x2 --out $(STRUCTURE)
 endif
-	$(MLIP) md $(PROTOCOL) --model $(SHIPPED) --structure $(STRUCTURE) --out $(RUN)
+	$(MLIP) md $(PROTOCOL) --model $(SHIPPED) --structure $(STRUCTURE) --out $(RUN) $(ACCEPT)
 else
 	$(MLIP) build beta-Li3PS4 --supercell 1x2x6 --out $(THREE)/beta
 	$(call three,1_crystal,beta,crystal)
@@ -90,7 +91,7 @@ else
 		--out $(THREE)/report
 endif
 
-three  = $(MLIP) md md_runs/protocols/three/$(1).yml --model $(SHIPPED) --structure $(THREE)/$(2) --out $(THREE)/$(3)
+three  = $(MLIP) md md_runs/protocols/three/$(1).yml --model $(SHIPPED) --structure $(THREE)/$(2) --out $(THREE)/$(3) $(ACCEPT)
 ladder = $(call three,4_ladder_$(1),$(1),ladder_$(1)) && \
 	$(MLIP) analyse $(THREE)/ladder_$(1) --out $(THREE)/ladder_$(1)_analysis
 
@@ -112,7 +113,7 @@ specimens: install
 		--out $(MADE)/$${name}_analysis || exit; done
 	$(BIN)/python $(SPECIMENS)/collect.py $(addprefix $(MADE)/,$(KINDS))
 
-specimen = $(MLIP) md $(1) --model $(SHIPPED) --structure $(MADE)/$(2) --out $(MADE)/$(3)
+specimen = $(MLIP) md $(1) --model $(SHIPPED) --structure $(MADE)/$(2) --out $(MADE)/$(3) $(ACCEPT)
 
 analyse: install
 	$(MLIP) analyse $(RUN) --out $(ANALYSIS)
