@@ -110,7 +110,9 @@ def md(
     for directory in starts.values():
         require_fitting(protocol, read_structure(directory), potential, directory)
     parity = parity_status(model, potential.fastest)
-    accepted = [*(overrides or []), *([ACCEPT_UNTRUSTED] if accept_untrusted else [])]
+    accepted = list(overrides or [])
+    if accept_untrusted and protocol.glass:
+        accepted.append(ACCEPT_UNTRUSTED)
     if not parity.ok:
         if not accept_parity:
             raise GateError(
