@@ -4,8 +4,8 @@
 
 To tell neighbours apart by element, DeePMD-kit 3.2.0 writes down the element of every atom and
 ghost once for each atom: 8 bytes times the product of both, in every step of MD. That is 2 GB for
-10,000 atoms with 15,000 ghosts, and no card holds it for 100,000. Frozen and compressed models keep
-the code that they were written with, so it is replaced here, and any LAMMPS gains.
+10,000 atoms with 15,000 ghosts and 120 GB for 100,000 with 50,000. Frozen and compressed models
+keep the code that they were written with, so it is replaced here, and any LAMMPS gains.
 `tests/benchmarks/neighbour_types.py` compares the two.
 """
 

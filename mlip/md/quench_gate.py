@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mlip.errors import GateError
+from mlip.execution.progress import tell
 from mlip.md.records import StageRecord, stage_deviation
 from mlip.md.watch import DeviationTable, untrusted_share
 from mlip.recipes.programme import Scheduled
@@ -58,7 +59,7 @@ def require_trusted_quench(share: float | None, directory: Path, *, accepted: bo
     Parameters
     ----------
     share : float or None
-        See `freezing_share`; where nobody can tell, nothing is refused.
+        See `freezing_share`; where nobody can tell, that is said and nothing is refused.
     directory : Path
         Of the stage, for the message.
     accepted : bool
@@ -69,8 +70,14 @@ def require_trusted_quench(share: float | None, directory: Path, *, accepted: bo
     GateError
         If more frames than `protocol_limits.yml` allows are beyond trust.
     """
+    if share is None:
+        tell(
+            "Caution: nobody can tell whether the potential knew this quench: its committee is one "
+            "member, is not calibrated, or did not look while the glass froze."
+        )
+        return
     allowed = limits().untrusted_share_of_a_quench.value
-    if share is not None and share > allowed and not accepted:
+    if share > allowed and not accepted:
         raise GateError(
             f"{directory}: while the glass froze, the committee distrusted {100 * share:.1f} % of "
             f"the frames, expected at most {100 * allowed:g} %: forces that may be wrong made its "

@@ -9,9 +9,8 @@ from mlip.recipes.train import TrainSettings
 from mlip.training.network import NeighbourRoom, model_section
 
 # Matrices of weights move by the orthogonalised momentum (Muon; Liu et al., arXiv 2502.16982, whose
-# scale makes rates of Adam fit), vectors by Adam. The compiled form of the orthogonalisation
-# needs a C++ compiler on the machine that trains, and these matrices are too small to gain by it.
-# What it is worth against Adam: tests/benchmarks/optimiser.py.
+# scale makes rates of Adam fit), vectors by Adam. The form of the orthogonalisation that is
+# compiled on the machine that trains is left off. Against Adam: tests/benchmarks/optimiser.py.
 OPTIMISER = {"type": "HybridMuon", "weight_decay": 1e-4, "enable_gram": False}
 
 
