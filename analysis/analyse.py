@@ -130,6 +130,7 @@ def _provenance(trajectory: Trajectory, request: Request, inputs: dict[str, str]
         "notes": list(trajectory.notes),
         "mobile": request.mobile,
         "charge_e": request.charge_e,
+        "accept_subdiffusive": request.accept_subdiffusive,
         "versions": {
             "lips-mlip": own,
             **{name: version(name) for name in LIBRARIES},

@@ -165,6 +165,7 @@ def motion(sample: Sample) -> Findings:
         request.charge_e,
         drift_path=sample.drift_path,
         dense=sample.dense,
+        accept_subdiffusive=request.accept_subdiffusive,
     )
     findings = found.findings
     sample.flows = found.framework is not None and found.framework.melted

@@ -34,6 +34,8 @@ class Request:
         Scattering measurements to compare with.
     references : (Trajectory, Trajectory), optional
         Crystal and glass that F(z) and the order of atoms are measured against.
+    accept_subdiffusive : bool
+        Where motion is not diffusive, give an apparent coefficient and conductivity as well.
     """
 
     mobile: str | None = None
@@ -41,6 +43,7 @@ class Request:
     axis: Axis | None = None
     measured: tuple[Measured, ...] = ()
     references: tuple[Trajectory, Trajectory] | None = None
+    accept_subdiffusive: bool = False
 
 
 @dataclass

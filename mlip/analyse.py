@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from mlip.recipes.analyse import AnalyseRecipe, RunOrigin
 from mlip.recipes.base import resolve
 from mlip.workspace import open_workspace
 
+ACCEPT_SUBDIFFUSIVE = "accept-subdiffusive"
 # Paths given with --set, without a recipe file, are relative to the working directory.
 HERE = Path("recipe.yml")
 
@@ -31,6 +33,7 @@ def analyse(
     out: Path,
     *,
     source: Path | None = None,
+    accept_subdiffusive: bool = False,
     force: bool = False,
 ) -> Manifest:
     """Analyse runs and write one analysis directory.
@@ -46,6 +49,9 @@ def analyse(
     out : Path
     source : Path, optional
         The recipe file; paths in it are relative to it.
+    accept_subdiffusive : bool
+        Where motion is not diffusive, give the slope of the MSD and the conductivity that would
+        follow, called apparent, beside the bounds. The manifest records it.
     force : bool
         Move another result in `out` aside.
 
@@ -57,7 +63,8 @@ def analyse(
         If a trajectory cannot be analysed.
     """
     sources = expand(runs)
-    request = _request(recipe, source or HERE)
+    request = replace(_request(recipe, source or HERE), accept_subdiffusive=accept_subdiffusive)
+    accepted = [ACCEPT_SUBDIFFUSIVE] if accept_subdiffusive else []
     labelled = _labelled(recipe, sources)
     shared = [
         *(item.path for item in request.measured),
@@ -66,8 +73,9 @@ def analyse(
     with open_workspace(
         out,
         kind="analysis",
-        recipe=recipe.expanded(),
+        recipe=_identity(recipe, request),
         inputs=[*sources.values(), *shared],
+        overrides=accepted,
         force=force,
         notice=tell,
     ) as work:
@@ -97,8 +105,9 @@ def _analyse_into(
     with open_workspace(
         target,
         kind="analysis",
-        recipe=recipe.expanded(),
+        recipe=_identity(recipe, request),
         inputs=[run, *shared],
+        overrides=[ACCEPT_SUBDIFFUSIVE] if request.accept_subdiffusive else [],
         notice=tell,
     ) as work:
         if work.finished:
@@ -109,6 +118,12 @@ def _analyse_into(
                 _written(target), _summary(_analyse_one(recipe, request, name, run, target))
             )
         return work.manifest.summary
+
+
+def _identity(recipe: AnalyseRecipe, request: Request) -> dict[str, Any]:
+    """Return what makes an analysis another one: the recipe, and the gate where it was passed."""
+    gate = {"accept_subdiffusive": True} if request.accept_subdiffusive else {}
+    return {**recipe.expanded(), **gate}
 
 
 def _written(out: Path) -> list[Path]:

@@ -337,6 +337,10 @@ def analyse(
     out: OutOption,
     recipe: RecipeOption = None,
     settings: SetOption = None,
+    accept_subdiffusive: Annotated[
+        bool,
+        typer.Option("--accept-subdiffusive", help="Give slopes of an MSD that is not diffusive."),
+    ] = False,
     dry_run: DryRunOption = False,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -351,7 +355,14 @@ def analyse(
     loaded = load_recipe(recipe, AnalyseRecipe, settings)
     perform(
         lambda: room.plan_analyse(loaded, runs, out, source=recipe),
-        lambda: room.analyse(loaded, runs, out, source=recipe, force=force),
+        lambda: room.analyse(
+            loaded,
+            runs,
+            out,
+            source=recipe,
+            accept_subdiffusive=accept_subdiffusive,
+            force=force,
+        ),
         out,
         dry_run=dry_run,
         as_json=as_json,

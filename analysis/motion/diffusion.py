@@ -141,6 +141,43 @@ def diffusion_coefficient(
     return Diffusion(coefficient, msd_bound, hop_bound, fit, slope, msd, hops)
 
 
+def apparent_diffusion_coefficient(diffusion: Diffusion) -> Quantity:
+    """Return the slope of an MSD that is not diffusive, under a name that says what it is not.
+
+    Parameters
+    ----------
+    diffusion : Diffusion
+        With an unresolved coefficient.
+
+    Returns
+    -------
+    Quantity
+        slope / (2 d) of the window tried last, cm^2/s, with the interval of that straight line
+        alone; unresolved where the slope is not positive or no window could be tried.
+    """
+    fit, msd = diffusion.fit, diffusion.msd
+    name = f"apparent_diffusion_coefficient_{msd.label}"
+    why = f"no diffusion coefficient, accepted all the same: {diffusion.coefficient.reason}"
+    if fit is None or not fit.slope > 0.0:
+        missing = "no window to fit" if fit is None else "the MSD does not rise"
+        return Quantity(
+            name, math.nan, "cm^2/s", 0.0, diffusion.msd_bound.high, status="unresolved",
+            reason=f"{missing}; {diffusion.coefficient.reason}",
+        )  # fmt: skip
+    scale = CM2_PER_S_PER_ANGSTROM2_PER_PS / (2.0 * msd.dimensions)
+    low, high = fit.interval(LEVEL)
+    return Quantity(
+        name,
+        fit.slope * scale,
+        "cm^2/s",
+        max(low, 0.0) * scale,
+        high * scale,
+        LEVEL,
+        reason=f"slope of the MSD from {fit.start_ps:.4g} to {fit.stop_ps:.4g} ps; {why}",
+        curve=diffusion.coefficient.curve,
+    )
+
+
 def _caution(msd: MeanSquaredDisplacement, fit: SlopeFit) -> str:
     reached = float(msd.msd[fit.lags[-1]])
     if reached >= CAUTION_ANGSTROM2:

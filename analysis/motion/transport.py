@@ -12,7 +12,11 @@ from analysis.constants import FloatArray
 from analysis.errors import RangeError
 from analysis.figures.motion import msd_figure
 from analysis.hops.net_hops import net_hops
-from analysis.motion.diffusion import Diffusion, diffusion_coefficient
+from analysis.motion.diffusion import (
+    Diffusion,
+    apparent_diffusion_coefficient,
+    diffusion_coefficient,
+)
 from analysis.motion.framework import FrameworkState, framework_quantities, framework_state
 from analysis.motion.joined import JoinedMsd, joined_msd
 from analysis.motion.msd import MeanSquaredDisplacement, mean_squared_displacement
@@ -57,6 +61,7 @@ def transport(
     *,
     drift_path: FloatArray | None = None,
     dense: Trajectory | None = None,
+    accept_subdiffusive: bool = False,
 ) -> Transport:
     """Compute mean squared displacements of every species, and transport of the mobile one.
 
@@ -71,6 +76,9 @@ def transport(
         Path to subtract from every atom, Angstrom; by default the centre of mass of all atoms.
     dense : Trajectory, optional
         More closely spaced frames of the same atoms, for short times.
+    accept_subdiffusive : bool
+        Where motion is not seen to be diffusive, give the slope of the MSD beside the bounds,
+        called apparent.
     """
     findings = Findings()
     if trajectory.n_frames < MIN_MSD_FRAMES:
@@ -95,7 +103,7 @@ def transport(
         )
     else:
         diffusion = _add_transport(
-            findings, trajectory, curves[mobile], drift_path, charge_e, label
+            findings, trajectory, curves[mobile], drift_path, charge_e, label, accept_subdiffusive
         )
     findings.figures["msd"] = msd_figure(
         list(curves.values()), [diffusion] if diffusion else [], joined
@@ -172,6 +180,7 @@ def _add_transport(
     drift_path: FloatArray,
     charge_e: float,
     framework_label: str,
+    accept_subdiffusive: bool,
 ) -> Diffusion:
     ids = trajectory.ids_of(msd.label)
     hops = net_hops(trajectory, ids, drift_path=drift_path)
@@ -197,18 +206,25 @@ def _add_transport(
         ),
     ]
     name = f"conductivity_nernst_einstein_{msd.label}"
+    apparent = []
+    if accept_subdiffusive and not resolved:
+        apparent = [apparent_diffusion_coefficient(diffusion)]
+        findings.quantities += apparent
     if trajectory.temperature_kelvin is None:
         findings.skipped.append(Skipped(name, "the trajectory names no temperature"))
-    else:
+        return diffusion
+    for prefix, coefficient in [
+        ("", diffusion.coefficient),
+        *(("apparent_", item) for item in apparent),
+    ]:
         single = nernst_einstein_conductivity(
-            diffusion.coefficient,
+            coefficient,
             number_density_per_cm3=density,
             temperature_kelvin=trajectory.temperature_kelvin,
             charge_e=charge_e,
         )
-        if framework_label:
-            single = replace(single, reason=f"{framework_label}; {single.reason}")
-        findings.quantities.append(single)
+        reason = f"{framework_label}; {single.reason}" if framework_label else single.reason
+        findings.quantities.append(replace(single, name=f"{prefix}{name}", reason=reason))
     return diffusion
 
 

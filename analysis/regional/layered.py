@@ -22,6 +22,8 @@ ISOTROPIC = (
     "conductivity_nernst_einstein",
     "conductivity_collective",
     "conductivity_green_kubo",
+    "apparent_diffusion_coefficient",
+    "apparent_conductivity_nernst_einstein",
 )
 
 

@@ -47,6 +47,43 @@ def test_a_solid_gives_conductivity_haven_ratio_and_a_frozen_framework(rng):
     assert collective.low < found["conductivity_nernst_einstein_Li"].value < collective.high
 
 
+def names_of(positions, **options):
+    found = transport(trajectory_of(positions), "Li", **options).findings
+    return {quantity.name: quantity for quantity in found.quantities}
+
+
+def test_motion_that_is_not_diffusive_has_an_apparent_coefficient_only_where_accepted(rng):
+    # 24 ions on paths of fractional Brownian kind: the MSD rises as the square root of time.
+    positions = solid(rng, 2000, D=0.0)
+    positions[:, :24] += subdiffusive(rng, 2000, 24)
+    refused, accepted = names_of(positions), names_of(positions, accept_subdiffusive=True)
+    assert not [name for name in refused if name.startswith("apparent")]
+    assert accepted["diffusion_coefficient_Li"] == refused["diffusion_coefficient_Li"]
+    assert accepted["diffusion_coefficient_Li"].status == "unresolved"
+    D = accepted["apparent_diffusion_coefficient_Li"]
+    assert 0.0 < D.low < D.value < D.high
+    assert D.value < accepted["diffusion_coefficient_Li"].high
+    assert "no diffusion coefficient, accepted all the same: motion is not diffusive" in D.reason
+    sigma = accepted["apparent_conductivity_nernst_einstein_Li"]
+    assert sigma.status == "ok" and "accepted all the same" in sigma.reason
+    assert refused["conductivity_nernst_einstein_Li"].status == "unresolved"
+
+
+def test_accepting_changes_nothing_where_motion_is_diffusive(rng):
+    positions = solid(rng, 2000)
+    assert names_of(positions) == names_of(positions, accept_subdiffusive=True)
+
+
+def subdiffusive(rng, n_frames, n_atoms):
+    """Paths with MSD proportional to the square root of time, by spectral synthesis."""
+    frequencies = np.fft.rfftfreq(4 * n_frames)[1:]
+    # The spectrum of a path with Hurst exponent H falls as f^-(2H + 1), here H = 1/4.
+    amplitudes = np.concatenate([[0.0], frequencies**-0.75])
+    noise = rng.normal(size=(2, len(amplitudes), n_atoms, 3))
+    paths = np.fft.irfft(amplitudes[:, None, None] * (noise[0] + 1j * noise[1]), axis=0)
+    return 0.5 * paths[:n_frames] / np.diff(paths[:n_frames], axis=0).std()
+
+
 def test_without_a_mobile_species_the_framework_is_still_judged(rng):
     found = transport(trajectory_of(solid(rng, 100, D=1.0)), None).findings
     values = {quantity.name: quantity.value for quantity in found.quantities}

@@ -212,6 +212,21 @@ def test_a_finished_run_of_an_interrupted_analysis_is_not_analysed_again(
     assert {"600K", "700K", "series"} == set(manifest.summary)
 
 
+def test_subdiffusion_accepted_is_recorded_and_makes_it_another_analysis(tmp_path, capsys):
+    run = toy_run(
+        tmp_path / "r", structure_directory(tmp_path / "beta"), kelvin=300.0, D=0.0, seed=1
+    )
+    command = ["analyse", str(run), "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    assert main([*command, "--accept-subdiffusive"]) == 2
+    assert "another" in capsys.readouterr().err
+    assert main([*command, "--accept-subdiffusive", "--force"]) == 0
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest.overrides == ["accept-subdiffusive"]
+    assert "apparent_diffusion_coefficient_Li" in manifest.summary
+    assert manifest.summary["diffusion_coefficient_Li"]["value"] is None
+
+
 def test_the_plan_says_what_each_run_is_of_and_a_single_run_stays_single(tmp_path):
     runs = ladder(tmp_path, kelvins=(600, 700))
     plan = "\n".join(plan_analyse(AnalyseRecipe(), [runs], tmp_path / "out"))
