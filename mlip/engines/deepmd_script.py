@@ -1,15 +1,17 @@
-"""``dp`` for writing TorchScript, with one function of DeePMD-kit in a form that needs less memory.
+"""``dp`` for writing TorchScript, with two functions of DeePMD-kit in a form that costs less.
 
 ``python -m mlip.engines.deepmd_script --pt freeze ...``, see `mlip.engines.deepmd.script_command`.
+Frozen and compressed models keep the code that they were written with, so any LAMMPS gains;
+`tests/benchmarks/deepmd_script.py` compares them with those that plain ``dp`` writes.
 
 To tell neighbours apart by element, DeePMD-kit 3.2.0 writes down the element of every atom and
 ghost once for each atom: 8 bytes times the product of both, in every step of MD. That is 2 GB for
-10,000 atoms with 15,000 ghosts and 120 GB for 100,000 with 50,000. Frozen and compressed models
-keep the code that they were written with, so it is replaced here, and any LAMMPS gains.
-`tests/benchmarks/neighbour_types.py` compares the two.
+10,000 atoms with 15,000 ghosts and 120 GB for 100,000 with 50,000. And it evaluates the fitting net
+of every element for all atoms, to keep one of the results.
 """
 
 import sys
+from typing import no_type_check
 
 import torch
 
@@ -43,16 +45,78 @@ def neighbours_by_type(nlist: torch.Tensor, atype: torch.Tensor, sel: list[int])
     return torch.concat(parts, dim=-1)
 
 
+@no_type_check  # TorchScript wants a bare `self`
+def fit_by_type(
+    self,  # noqa: ANN001
+    descriptor: torch.Tensor,
+    atype: torch.Tensor,
+    gr: torch.Tensor | None = None,
+    g2: torch.Tensor | None = None,
+    h2: torch.Tensor | None = None,
+    fparam: torch.Tensor | None = None,
+    aparam: torch.Tensor | None = None,
+    return_atomic_feature: bool = False,
+) -> dict[str, torch.Tensor]:
+    """Evaluate the fitting net of each element for the atoms of that element alone.
+
+    In the place of ``GeneralFitting._forward_common``, for the nets that `mlip train` trains: one
+    an element, of the descriptor alone.
+
+    Parameters
+    ----------
+    descriptor : Tensor, shape (frames, atoms, width)
+    atype : Tensor of int, shape (frames, atoms)
+        -1 for atoms that do not count.
+    gr, g2, h2, fparam, aparam, return_atomic_feature
+        Unused; what DeePMD-kit passes.
+
+    Returns
+    -------
+    dict of str to Tensor, shape (frames, atoms, outputs)
+
+    Raises
+    ------
+    ValueError
+        If the net is of another kind.
+    """
+    if (
+        self.mixed_types
+        or return_atomic_feature
+        or self.numb_fparam + self.numb_aparam + self.dim_case_embd > 0
+        or self.remove_vaccum_contribution is not None
+    ):
+        raise ValueError("expected one fitting net an element, of the descriptor alone")
+    frames, atoms, width = descriptor.shape
+    flat = descriptor.to(self.prec).reshape(frames * atoms, width)
+    types = atype.reshape(frames * atoms)
+    outputs = self._net_out_dim()
+    fitted = torch.zeros((frames * atoms, outputs), dtype=self.prec, device=descriptor.device)
+    for kind, net in enumerate(self.filter_layers.networks):
+        own = torch.nonzero(types == kind).view(-1)
+        part = net(flat.index_select(0, own)) + self.bias_atom_e[kind].to(self.prec)
+        fitted = fitted.index_add(0, own, part)
+    counted = self.emask(atype).to(torch.bool)
+    fitted = fitted.view(frames, atoms, outputs)
+    return {self.var_name: torch.where(counted[:, :, None], fitted, 0.0)}
+
+
 def replace_in_deepmd() -> None:
-    """Put `neighbours_by_type` in the place of DeePMD-kit's function, wherever it is named.
+    """Put the functions of this module in the place of DeePMD-kit's.
 
     Raises
     ------
     AttributeError
-        If this DeePMD-kit has no such function.
+        If this DeePMD-kit has no such functions.
     """
-    import deepmd.pt.model.model  # noqa: F401, its modules hold names of the function
+    import deepmd.pt.model.model  # noqa: F401, its modules hold names of the functions
+    from deepmd.pt.model.task.fitting import GeneralFitting
     from deepmd.pt.utils import nlist
+
+    if not hasattr(GeneralFitting, "_forward_common"):
+        raise AttributeError("GeneralFitting._forward_common")
+    # TorchScript compiles a method under the name of the function.
+    fit_by_type.__name__ = "_forward_common"
+    GeneralFitting._forward_common = fit_by_type
 
     old = nlist.nlist_distinguish_types
     for module in list(sys.modules.values()):

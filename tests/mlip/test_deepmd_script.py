@@ -1,4 +1,4 @@
-"""Models are written with a neighbour list that needs no table of atoms times ghosts."""
+"""Models are written with cheaper code than DeePMD-kit's, and give the same."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 import zipfile
+
+import pytest
 
 from mlip.engines.deepmd import script_command
 from mlip.model_directory import read_model_directory
@@ -39,6 +41,46 @@ def test_neighbours_are_divided_as_deepmd_divides_them():
     assert json.loads(done.stdout.splitlines()[-1]) == [True] * 6
 
 
+FIT = """
+import json
+import torch
+from deepmd.pt.model.task.ener import EnergyFittingNet
+from mlip.engines.deepmd_script import replace_in_deepmd
+
+torch.manual_seed(1)
+net = EnergyFittingNet(3, 5, neuron=[8, 8], mixed_types=False, precision="float64", seed=1)
+net.bias_atom_e += torch.tensor([[1.0], [2.0], [3.0]]).to(net.bias_atom_e)
+found = []
+for scripted in (False, True):
+    if scripted:
+        replace_in_deepmd()
+        net = torch.jit.script(net)
+    for types in ([[0, 1, 2, 2], [2, 0, 0, 1]], [[0, 2], [2, 2]], [[1, -1, 1]], [[]]):
+        atype = torch.tensor(types, dtype=torch.int64)
+        torch.manual_seed(2)
+        descriptor = torch.rand((*atype.shape, 5), dtype=torch.float64).to(net.bias_atom_e.device)
+        descriptor.requires_grad_(True)
+        energy = net(descriptor, atype.to(descriptor.device))["energy"]
+        energy.sum().backward()
+        found.append([energy.shape, energy.flatten().tolist(), descriptor.grad.flatten().tolist()])
+print(json.dumps(found))
+"""
+
+
+def test_each_atom_is_fitted_by_the_net_of_its_element_as_deepmd_fits_it():
+    done = subprocess.run([sys.executable, "-c", FIT], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(found) == 8
+    for (shape, energy, slope), (new_shape, new_energy, new_slope) in zip(
+        found[:4], found[4:], strict=True
+    ):
+        assert new_shape == shape
+        assert new_energy == pytest.approx(energy, rel=1e-12)
+        assert new_slope == pytest.approx(slope, rel=1e-12)
+    assert found[0][1][0] != 0.0
+    assert found[2][1][1] == 0.0  # an atom that does not count
+
+
 def test_frozen_and_compressed_models_have_no_table_of_atoms_times_ghosts(tiny_model):
     model = read_model_directory(tiny_model)
     for path in (*model.members, *model.compressed):
@@ -48,6 +90,7 @@ def test_frozen_and_compressed_models_have_no_table_of_atoms_times_ghosts(tiny_m
             )
         assert "neighbours_by_type" in code
         assert "torch.tile(torch.unsqueeze(atype, 1)" not in code
+        assert "torch.index_add" in code
 
 
 def test_a_build_of_ones_own_writes_its_own_code(monkeypatch):

@@ -1,6 +1,6 @@
 """What `mlip.engines.deepmd_script` saves: MD with a model written by it and by plain ``dp``.
 
-    .venv/bin/python tests/benchmarks/neighbour_types.py MODEL [--atoms 1000 4000] [--rounds 3]
+    .venv/bin/python tests/benchmarks/deepmd_script.py MODEL [--atoms 1000 4000] [--rounds 3]
 
 MODEL is a directory of `mlip train` with its checkpoints. Its first member is frozen and compressed
 both ways; beta-Li3PS4 repeated to each size then runs with the one and the other in turn, in the
