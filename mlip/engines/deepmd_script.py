@@ -60,7 +60,7 @@ def fit_by_type(
     """Evaluate the fitting net of each element for the atoms of that element alone.
 
     In the place of ``GeneralFitting._forward_common``, for the nets that `mlip train` trains: one
-    an element, of the descriptor alone.
+    an element or one for all that is told the element in the descriptor, of nothing else.
 
     Parameters
     ----------
@@ -80,21 +80,23 @@ def fit_by_type(
         If the net is of another kind.
     """
     if (
-        self.mixed_types
-        or return_atomic_feature
+        return_atomic_feature
         or self.numb_fparam + self.numb_aparam + self.dim_case_embd > 0
         or self.remove_vaccum_contribution is not None
     ):
-        raise ValueError("expected one fitting net an element, of the descriptor alone")
+        raise ValueError("expected a fitting net of the descriptor alone")
     frames, atoms, width = descriptor.shape
     flat = descriptor.to(self.prec).reshape(frames * atoms, width)
     types = atype.reshape(frames * atoms)
     outputs = self._net_out_dim()
     fitted = torch.zeros((frames * atoms, outputs), dtype=self.prec, device=descriptor.device)
-    for kind, net in enumerate(self.filter_layers.networks):
-        own = torch.nonzero(types == kind).view(-1)
-        part = net(flat.index_select(0, own)) + self.bias_atom_e[kind].to(self.prec)
-        fitted = fitted.index_add(0, own, part)
+    if self.mixed_types:
+        fitted = self.filter_layers.networks[0](flat) + self.bias_atom_e[types].to(self.prec)
+    else:
+        for kind, net in enumerate(self.filter_layers.networks):
+            own = torch.nonzero(types == kind).view(-1)
+            part = net(flat.index_select(0, own)) + self.bias_atom_e[kind].to(self.prec)
+            fitted = fitted.index_add(0, own, part)
     counted = self.emask(atype).to(torch.bool)
     fitted = fitted.view(frames, atoms, outputs)
     return {self.var_name: torch.where(counted[:, :, None], fitted, 0.0)}

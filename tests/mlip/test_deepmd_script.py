@@ -47,13 +47,17 @@ import torch
 from deepmd.pt.model.task.ener import EnergyFittingNet
 from mlip.engines.deepmd_script import replace_in_deepmd
 
-torch.manual_seed(1)
-net = EnergyFittingNet(3, 5, neuron=[8, 8], mixed_types=False, precision="float64", seed=1)
-net.bias_atom_e += torch.tensor([[1.0], [2.0], [3.0]]).to(net.bias_atom_e)
+nets = []
+for mixed in (False, True):
+    net = EnergyFittingNet(3, 5, neuron=[8, 8], mixed_types=mixed, precision="float64", seed=1)
+    net.bias_atom_e += torch.tensor([[1.0], [2.0], [3.0]]).to(net.bias_atom_e)
+    nets.append(net)
 found = []
-for scripted in (False, True):
-    if scripted:
+for case in range(4):
+    net = nets[case % 2]
+    if case == 2:
         replace_in_deepmd()
+    if case >= 2:
         net = torch.jit.script(net)
     for types in ([[0, 1, 2, 2], [2, 0, 0, 1]], [[0, 2], [2, 2]], [[1, -1, 1]], [[]]):
         atype = torch.tensor(types, dtype=torch.int64)
@@ -70,9 +74,9 @@ print(json.dumps(found))
 def test_each_atom_is_fitted_by_the_net_of_its_element_as_deepmd_fits_it():
     done = subprocess.run([sys.executable, "-c", FIT], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
-    assert len(found) == 8
+    assert len(found) == 16
     for (shape, energy, slope), (new_shape, new_energy, new_slope) in zip(
-        found[:4], found[4:], strict=True
+        found[:8], found[8:], strict=True
     ):
         assert new_shape == shape
         assert new_energy == pytest.approx(energy, rel=1e-12)
