@@ -21,6 +21,10 @@ N_BLOCKS = 5
 MAX_ORIGINS = 20
 # Atoms searched at one lag over all its origins; larger cells get fewer origins.
 MAX_ATOMS = 400_000
+# Up to so many pairs of atoms it is faster to look at all than to search for the near ones.
+MAX_ALL_PAIRS = 500_000
+# Pairs looked at together, so that they stay in the cache.
+PAIR_CHUNK = 20_000
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,10 @@ def van_hove_distinct(
             group = np.zeros(len(first_ids), dtype=np.int64)
             if membership is not None:
                 group = membership.codes[origin].astype(np.int64)
-            near = _histogram(search, earlier, later, cell, group, len(names), edges, alike)
+            if len(earlier) * len(later) <= MAX_ALL_PAIRS:
+                near = _histogram_of_all(earlier, later, cell, group, len(names), edges, alike)
+            else:
+                near = _histogram(search, earlier, later, cell, group, len(names), edges, alike)
             densities[block] += near * abs(np.linalg.det(cell))
             inside = np.bincount(group[group >= 0], minlength=len(names))
             pairs[block] += inside * (len(second_ids) - alike)
@@ -173,6 +180,40 @@ def _histogram(
         if alike:
             counted &= before != after
         flat += np.bincount(group[before[counted]] * n_bins + bins[counted], minlength=len(flat))
+    return flat.reshape(n_groups, n_bins)
+
+
+def _histogram_of_all(
+    earlier: FloatArray,
+    later: FloatArray,
+    cell: FloatArray,
+    group: IntArray,
+    n_groups: int,
+    edges: FloatArray,
+    alike: bool,
+) -> FloatArray:
+    """Return what `_histogram` does, from the distances of all pairs.
+
+    No distance counted exceeds half a perpendicular width of the cell, so that the nearest image
+    is the one with fractional coordinates of at most a half.
+    """
+    n_bins, width = len(edges) - 1, edges[1]
+    to_fractional = np.linalg.inv(cell)
+    before, after = (earlier @ to_fractional).T, (later @ to_fractional).T
+    flat = np.zeros(n_groups * n_bins)
+    rows = max(1, PAIR_CHUNK // len(later))
+    for start in range(0, len(earlier), rows):
+        own = group[start : start + rows]
+        apart = after[:, None, :] - before[:, start : start + rows, None]
+        apart -= np.rint(apart)
+        vectors = np.tensordot(cell.T, apart, axes=1)
+        bins = (np.sqrt(np.einsum("kij,kij->ij", vectors, vectors)) / width).astype(np.int64)
+        counted = (bins < n_bins) & (own >= 0)[:, None]
+        if alike:
+            here = np.arange(len(own))
+            counted[here, start + here] = False
+        bins += own[:, None] * n_bins
+        flat += np.bincount(bins[counted], minlength=len(flat))
     return flat.reshape(n_groups, n_bins)
 
 

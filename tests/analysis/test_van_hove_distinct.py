@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from toy_trajectories import TRICLINIC, make_trajectory
 
+from analysis.displacements import van_hove_distinct as van_hove
 from analysis.displacements.van_hove_distinct import van_hove_distinct
 from analysis.errors import RangeError
 from analysis.motion.membership import Membership
@@ -61,7 +62,10 @@ def test_of_an_ideal_gas_it_is_one_at_all_times(rng, second):
         assert (np.abs(means - 1) < 5 / np.sqrt(pairs)).all()
 
 
-def test_pairs_are_those_of_brute_force_in_the_later_cell(rng):
+@pytest.mark.parametrize("all_pairs", [0, 10_000], ids=["search", "all"])
+def test_pairs_are_those_of_brute_force_in_the_later_cell(rng, monkeypatch, all_pairs):
+    monkeypatch.setattr(van_hove, "MAX_ALL_PAIRS", all_pairs)
+    monkeypatch.setattr(van_hove, "PAIR_CHUNK", 20)
     cells = np.stack([TRICLINIC * scale for scale in np.linspace(1.0, 1.2, 8)])
     positions = rng.normal(0, 30, (8, 14, 3))
     trajectory = make_trajectory(positions, species=["Li"] * 6 + ["S"] * 8, cell=cells)
