@@ -215,17 +215,18 @@ def windowed_squared_displacement(positions: FloatArray) -> tuple[FloatArray, Fl
     # Centring keeps the difference of the two large sums below free of round-off.
     positions = positions - positions.mean(axis=-1, keepdims=True)
     size = fft.next_fast_len(2 * n_frames - 1, real=True)
-    power = np.abs(fft.rfft(positions, size, axis=-1)) ** 2
-    squares = np.zeros((*positions.shape[:-1], n_frames + 1))
-    np.cumsum(positions**2, axis=-1, out=squares[..., 1:])
-    lags = np.arange(n_frames)
-    # Sum over origins of r(t0)^2 + r(t0 + t)^2 from cumulative sums.
-    ends = squares[..., n_frames - lags] + squares[..., -1:] - squares[..., lags]
-    count = n_frames - lags
+    spectrum = fft.rfft(positions, size, axis=-1)
+    power = spectrum.real**2 + spectrum.imag**2
+    squares = positions**2
+    count = n_frames - np.arange(n_frames)
     result = []
     for axis in (0, 1):
         product = fft.irfft(power.sum(axis=axis), size, axis=-1)[..., :n_frames]
-        mean = (ends.sum(axis=axis) - 2.0 * product) / count
+        # Sum over origins of r(t0)^2 + r(t0 + t)^2 from cumulative sums.
+        totals = np.cumsum(squares.sum(axis=axis), axis=-1)
+        ends = totals[..., ::-1] + totals[..., -1:]
+        ends[..., 1:] -= totals[..., :-1]
+        mean = (ends - 2.0 * product) / count
         mean[..., 0] = 0.0
         result.append(mean)
     return result[0], result[1]
