@@ -1,9 +1,10 @@
 """MSD of lithium: time and peak memory against other packages on the same numbers.
 
 ``python tests/benchmarks/msd.py [ions] [frames] [rounds]``; each measurement is a process of its
-own, all in turn, so that a drifting machine speed hits all. Imports are not in the time. Packages that are not installed are
-left out. ``python tests/benchmarks/msd.py disk [ions] [frames]`` makes a file of 37,800 ions x
-5,000 frames (4.5 GB) in a temporary folder and streams it, ours and tidynamics.
+own, all in turn, so that a drifting machine speed hits all. Imports are not in the time. Packages
+that are not installed are left out. ``python tests/benchmarks/msd.py disk [ions] [frames]`` makes a
+file of 37,800 ions x 5,000 frames (4.5 GB) in a temporary folder and streams it, ours and
+tidynamics.
 """
 
 from __future__ import annotations
