@@ -67,8 +67,10 @@ def fit_by_type(
     descriptor : Tensor, shape (frames, atoms, width)
     atype : Tensor of int, shape (frames, atoms)
         -1 for atoms that do not count.
-    gr, g2, h2, fparam, aparam, return_atomic_feature
+    gr, g2, h2, fparam, aparam
         Unused; what DeePMD-kit passes.
+    return_atomic_feature : bool
+        Return the last hidden layer too, as ``atomic_feature``.
 
     Returns
     -------
@@ -80,8 +82,7 @@ def fit_by_type(
         If the net is of another kind.
     """
     if (
-        return_atomic_feature
-        or self.numb_fparam + self.numb_aparam + self.dim_case_embd > 0
+        self.numb_fparam + self.numb_aparam + self.dim_case_embd > 0
         or self.remove_vaccum_contribution is not None
     ):
         raise ValueError("expected a fitting net of the descriptor alone")
@@ -90,16 +91,30 @@ def fit_by_type(
     types = atype.reshape(frames * atoms)
     outputs = self._net_out_dim()
     fitted = torch.zeros((frames * atoms, outputs), dtype=self.prec, device=descriptor.device)
+    features = flat
     if self.mixed_types:
         fitted = self.filter_layers.networks[0](flat) + self.bias_atom_e[types].to(self.prec)
+        if return_atomic_feature:
+            features = self.filter_layers.networks[0].call_until_last(flat)
     else:
         for kind, net in enumerate(self.filter_layers.networks):
             own = torch.nonzero(types == kind).view(-1)
-            part = net(flat.index_select(0, own)) + self.bias_atom_e[kind].to(self.prec)
+            inputs = flat.index_select(0, own)
+            part = net(inputs) + self.bias_atom_e[kind].to(self.prec)
             fitted = fitted.index_add(0, own, part)
+            if return_atomic_feature:
+                part = net.call_until_last(inputs)
+                if kind == 0:
+                    features = torch.zeros(
+                        (frames * atoms, part.shape[1]), dtype=part.dtype, device=part.device
+                    )
+                features = features.index_add(0, own, part)
     counted = self.emask(atype).to(torch.bool)
     fitted = fitted.view(frames, atoms, outputs)
-    return {self.var_name: torch.where(counted[:, :, None], fitted, 0.0)}
+    found = {self.var_name: torch.where(counted[:, :, None], fitted, 0.0)}
+    if return_atomic_feature:
+        found["atomic_feature"] = features.view(frames, atoms, features.shape[1])
+    return found
 
 
 def replace_in_deepmd() -> None:
