@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.blocks import block_ratio
 from analysis.constants import FloatArray, IntArray
-from analysis.errors import RangeError
+from analysis.errors import AnalysisError, RangeError
 from analysis.motion.membership import Membership
 from analysis.pairs.neighbours import neighbour_search
 from analysis.pairs.pair_counts import bin_edges, binned_pairs
@@ -25,6 +25,8 @@ MAX_ATOMS = 400_000
 MAX_ALL_PAIRS = 500_000
 # Pairs looked at together, so that they stay in the cache.
 PAIR_CHUNK = 20_000
+
+Pairs = Iterator[tuple[IntArray, IntArray, IntArray]]
 
 
 @dataclass(frozen=True)
@@ -134,9 +136,10 @@ def van_hove_distinct(
             if membership is not None:
                 group = membership.codes[origin].astype(np.int64)
             if len(earlier) * len(later) <= MAX_ALL_PAIRS:
-                near = _histogram_of_all(earlier, later, cell, group, len(names), edges, alike)
+                found_pairs = _all_pairs(earlier, later, cell, edges)
             else:
-                near = _histogram(search, earlier, later, cell, group, len(names), edges, alike)
+                found_pairs = _searched_pairs(search, earlier, later, cell, edges)
+            near = _histogram(found_pairs, group, len(names), len(shells), alike)
             densities[block] += near * abs(np.linalg.det(cell))
             inside = np.bincount(group[group >= 0], minlength=len(names))
             pairs[block] += inside * (len(second_ids) - alike)
@@ -158,24 +161,11 @@ def van_hove_distinct(
 
 
 def _histogram(
-    search: Any,
-    earlier: FloatArray,
-    later: FloatArray,
-    cell: FloatArray,
-    group: IntArray,
-    n_groups: int,
-    edges: FloatArray,
-    alike: bool,
+    pairs: Pairs, group: IntArray, n_groups: int, n_bins: int, alike: bool
 ) -> FloatArray:
     """Count later atoms around the earlier ones of each group, (n_groups, n_bins)."""
-    n_bins, n_earlier = len(edges) - 1, len(earlier)
     flat = np.zeros(n_groups * n_bins)
-    # One search over both sets: the house's neighbour search knows a single one.
-    both = np.concatenate([earlier, later])
-    for i, j, bins in binned_pairs(search, both, cell, edges):
-        across = (i < n_earlier) != (j < n_earlier)
-        i, j, bins = i[across], j[across], bins[across]
-        before, after = np.minimum(i, j), np.maximum(i, j) - n_earlier
+    for before, after, bins in pairs:
         counted = group[before] >= 0
         if alike:
             counted &= before != after
@@ -183,38 +173,39 @@ def _histogram(
     return flat.reshape(n_groups, n_bins)
 
 
-def _histogram_of_all(
-    earlier: FloatArray,
-    later: FloatArray,
-    cell: FloatArray,
-    group: IntArray,
-    n_groups: int,
-    edges: FloatArray,
-    alike: bool,
-) -> FloatArray:
-    """Return what `_histogram` does, from the distances of all pairs.
+def _searched_pairs(
+    search: Any, earlier: FloatArray, later: FloatArray, cell: FloatArray, edges: FloatArray
+) -> Pairs:
+    """Yield earlier atom, later atom and bin of the pairs within range, in chunks."""
+    n_earlier = len(earlier)
+    # One search over both sets: the house's neighbour search knows a single one.
+    both = np.concatenate([earlier, later])
+    for i, j, bins in binned_pairs(search, both, cell, edges):
+        across = (i < n_earlier) != (j < n_earlier)
+        i, j = i[across], j[across]
+        yield np.minimum(i, j), np.maximum(i, j) - n_earlier, bins[across]
+
+
+def _all_pairs(
+    earlier: FloatArray, later: FloatArray, cell: FloatArray, edges: FloatArray
+) -> Pairs:
+    """Yield the same from the distances of all pairs.
 
     No distance counted exceeds half a perpendicular width of the cell, so that the nearest image
     is the one with fractional coordinates of at most a half.
     """
-    n_bins, width = len(edges) - 1, edges[1]
+    if not (np.isfinite(earlier).all() and np.isfinite(later).all()):
+        raise AnalysisError("a position is not a finite number.")
     to_fractional = np.linalg.inv(cell)
     before, after = (earlier @ to_fractional).T, (later @ to_fractional).T
-    flat = np.zeros(n_groups * n_bins)
     rows = max(1, PAIR_CHUNK // len(later))
     for start in range(0, len(earlier), rows):
-        own = group[start : start + rows]
         apart = after[:, None, :] - before[:, start : start + rows, None]
         apart -= np.rint(apart)
         vectors = np.tensordot(cell.T, apart, axes=1)
-        bins = (np.sqrt(np.einsum("kij,kij->ij", vectors, vectors)) / width).astype(np.int64)
-        counted = (bins < n_bins) & (own >= 0)[:, None]
-        if alike:
-            here = np.arange(len(own))
-            counted[here, start + here] = False
-        bins += own[:, None] * n_bins
-        flat += np.bincount(bins[counted], minlength=len(flat))
-    return flat.reshape(n_groups, n_bins)
+        bins = np.sqrt(np.einsum("kij,kij->ij", vectors, vectors)) / edges[1]
+        row, column = np.nonzero(bins < len(edges) - 1)
+        yield row + start, column, bins[row, column].astype(np.int64)
 
 
 def _positions(

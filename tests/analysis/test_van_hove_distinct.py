@@ -8,7 +8,7 @@ from toy_trajectories import TRICLINIC, make_trajectory
 
 from analysis.displacements import van_hove_distinct as van_hove
 from analysis.displacements.van_hove_distinct import van_hove_distinct
-from analysis.errors import RangeError
+from analysis.errors import AnalysisError, RangeError
 from analysis.motion.membership import Membership
 from analysis.pairs.rdf import pair_distributions
 
@@ -151,3 +151,15 @@ def test_what_makes_no_sense_is_refused(rng):
     groups = Membership(("a",), every, np.zeros((11, 20), dtype=np.int8))
     with pytest.raises(RangeError, match="groups are of other"):
         van_hove_distinct(trajectory, every, every, (0.0,), membership=groups)
+
+
+@pytest.mark.parametrize("all_pairs", [0, 10_000], ids=["search", "all"])
+def test_a_position_that_is_no_number_is_refused(rng, monkeypatch, all_pairs):
+    monkeypatch.setattr(van_hove, "MAX_ALL_PAIRS", all_pairs)
+    positions = rng.random((8, 6, 3)) @ TRICLINIC
+    positions[3, 2, 1] = np.nan
+    trajectory = make_trajectory(positions, species=["Li"] * 6, cell=TRICLINIC)
+    with pytest.raises(AnalysisError, match="finite"):
+        van_hove_distinct(
+            trajectory, np.arange(6), np.arange(6), (2.0,), drift_path=still(trajectory)
+        )
