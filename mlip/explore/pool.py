@@ -108,21 +108,21 @@ def read_labelled(path: Path) -> list[Atoms]:
 
 
 def set_recipe(recipe: ExploreRecipe, source: Path, labels: Sequence[Source]) -> IngestRecipe:
-    """Return the ingest recipe of the initial data and the labels so far.
+    """Return the ingest recipe of the given data and the labels so far.
 
     Parameters
     ----------
     recipe : ExploreRecipe
     source : Path
-        The explore recipe: paths of its initial data start there.
+        The explore recipe: paths of its data start there.
     labels : sequence of Source
         What `write_pool` returned.
     """
-    initial = [
+    given = [
         entry.model_copy(update={"path": str((source.parent / entry.path).resolve())})
-        for entry in recipe.initial
+        for entry in (*recipe.initial, *recipe.also)
     ]
-    return IngestRecipe(type_map=recipe.type_map, sources=(*initial, *labels))
+    return IngestRecipe(type_map=recipe.type_map, sources=(*given, *labels))
 
 
 def write_ingest_recipe(
@@ -134,7 +134,7 @@ def write_ingest_recipe(
     ----------
     recipe : ExploreRecipe
     source : Path
-        The explore recipe: paths of its initial data start there.
+        The explore recipe: paths of its data start there.
     rounds : sequence of Path
         Files of `write_labelled`.
     out : Path

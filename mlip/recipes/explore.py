@@ -125,6 +125,9 @@ class ExploreRecipe(Recipe):
         is learned.
     initial : tuple of Source
         Labelled data to begin with, as in `mlip ingest`; of the same level as `label`.
+    also : tuple of Source
+        Labelled data of other origin that join the loop's own labels, for example close contacts
+        that MD never visits. May be added later: the next set has them.
     bootstrap : Bootstrap
         Used if there is no initial data.
     states : tuple of State
@@ -149,6 +152,7 @@ class ExploreRecipe(Recipe):
     type_map: tuple[str, ...] = Field(min_length=1)
     model: str | None = None
     initial: tuple[Source, ...] = ()
+    also: tuple[Source, ...] = ()
     bootstrap: Bootstrap = Bootstrap()
     states: tuple[State, ...] = Field(min_length=1)
     sampling: Sampling = Sampling()
@@ -168,8 +172,10 @@ class ExploreRecipe(Recipe):
             raise ValueError(f"states share a name: {', '.join(repeated)}")
         if self.train.committee_size < 2:
             raise ValueError("train.committee_size must be 2 or more: one member cannot disagree")
-        if self.model is not None and self.initial:
-            raise ValueError("initial data are to learn from; with a model nothing is learned")
+        if self.model is not None and (self.initial or self.also):
+            raise ValueError(
+                "initial and also are data to learn from; with a model nothing is learned"
+            )
         if all(state.from_round > 1 for state in self.states):
             raise ValueError("no state is visited in the first round (from_round)")
         for state in self.states:
@@ -180,12 +186,12 @@ class ExploreRecipe(Recipe):
     def settings(self) -> dict[str, Any]:
         """Return what may not change between calls.
 
-        All but the number of rounds, the labels a round asks for, the cores, and the training:
-        data that grow may ask for more steps. A round that has begun to train ends with the
-        settings it began with.
+        All but the number of rounds, the labels a round asks for, the cores, data that join, and
+        the training: data that grow may ask for more steps. A round that has begun to train ends
+        with the settings it began with.
         """
         content = self.expanded()
-        for name in ("maximum_rounds", "test_frames", "train"):
+        for name in ("also", "maximum_rounds", "test_frames", "train"):
             del content[name]
         del content["label"]["execution"], content["selection"]["maximum_frames"]
         return content

@@ -19,7 +19,13 @@ from mlip.data.readers import read_extxyz
 from mlip.engines.single_point import SinglePoint
 from mlip.errors import DataError, RecipeError
 from mlip.explore.plan import plan_explore
-from mlip.explore.pool import labelled_frames, read_labelled, write_labelled, write_pool
+from mlip.explore.pool import (
+    labelled_frames,
+    read_labelled,
+    write_ingest_recipe,
+    write_labelled,
+    write_pool,
+)
 from mlip.explore.progress import Progress, Round, read_progress, with_round, write_progress
 from mlip.explore.sample import ended, is_done, series_of
 from mlip.explore.states import build_states, shaken_frames, shaken_states
@@ -29,6 +35,7 @@ from mlip.labelling.frames import frame_id
 from mlip.manifest import read_manifest
 from mlip.recipes.base import load_recipe
 from mlip.recipes.explore import ExploreRecipe
+from mlip.recipes.ingest import IngestRecipe
 from mlip.recipes.label import LabelRecipe
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -74,7 +81,7 @@ def test_the_status_of_nothing_says_how_to_start(toy, tmp_path, capsys):
     assert "no loop was started" in capsys.readouterr().err
 
 
-def test_the_size_of_rounds_the_training_and_the_cores_may_change_between_calls(toy):
+def test_the_size_of_rounds_the_training_the_cores_and_joined_data_may_change_between_calls(toy):
     one = load_recipe(toy, ExploreRecipe)
     changes = [
         "maximum_rounds=9",
@@ -82,6 +89,7 @@ def test_the_size_of_rounds_the_training_and_the_cores_may_change_between_calls(
         "selection.maximum_frames=5",
         "label.execution.threads=2",
         "train.steps=77",
+        "also=[{name: contacts, format: extxyz, path: contacts.extxyz, phase: melt}]",
     ]
     more = load_recipe(toy, ExploreRecipe, changes)
     other = load_recipe(toy, ExploreRecipe, ["label.level.parameters.asap_cutoff=true"])
@@ -189,6 +197,16 @@ def test_labels_keep_their_numbers_and_are_joined_by_state_temperature_and_split
     np.testing.assert_array_equal(joined[0].get_stress(), np.arange(6.0))
     (frames,) = read_extxyz(Path(sources[0].path))
     assert frames.level == {"code": "x"}
+
+
+def test_data_of_other_origin_join_the_labels_and_the_written_recipe_finds_them(toy, tmp_path):
+    entry = "{name: contacts, format: extxyz, path: c/d.extxyz, phase: melt, split: train}"
+    recipe = load_recipe(toy, ExploreRecipe, [f"also=[{entry}]"])
+    write_ingest_recipe(recipe, toy, [], tmp_path / "loop")
+    written = load_recipe(tmp_path / "loop" / "ingest.yml", IngestRecipe)
+    (source,) = written.sources
+    assert (source.name, source.split) == ("contacts", "train")
+    assert (tmp_path / "loop" / source.path).resolve() == toy.parent / "c/d.extxyz"
 
 
 def test_labels_of_frames_without_a_gap_are_kept_and_not_learned(tmp_path, capsys):
