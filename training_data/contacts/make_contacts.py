@@ -6,7 +6,7 @@
         --out contacts.extxyz
 
 Dynamics alone never shows a potential what is inside the first shell, so nothing forbids it to
-invent a bond there. `push` takes frames in which a pair or three atoms of chosen elements,
+invent a bond there. `push` takes frames in which two or more atoms of chosen elements,
 neighbours already, are brought to a random distance of the range below; all others stay. Frames in
 which another contact gets shorter than the lower end of its own range are discarded. `collect`
 joins the labels. Many have hardly a gap, unlike what `mlip explore` learns from: the state that
@@ -40,7 +40,7 @@ RANGES = {
     ("Li", "P"): (1.7, 2.3),
     ("P", "P"): (1.8, 2.8),
 }
-# Frames of each kind for one round of all; S-S holes are the deepest.
+# Pushed in turn where no kinds are named; S-S holes are the deepest.
 KINDS = (
     ("S", "S"), ("S", "S", "S"), ("Li", "S"), ("S", "S"), ("Li", "Li"), ("S", "S", "S"),
     ("P", "S"), ("S", "S"), ("Li", "P"), ("S", "S"), ("P", "P"), ("S", "S", "Li"),
@@ -107,12 +107,13 @@ def _sane(atoms: Atoms) -> bool:
 def push(arguments: argparse.Namespace) -> list[Atoms]:
     """Return frames with close contacts made of the given ones."""
     rng = np.random.default_rng(arguments.seed)
+    kinds = [tuple(kind.split("-")) for kind in arguments.kinds] or KINDS
     frames = [frame.atoms for frame in read_frames(arguments.frames)]
     made: list[Atoms] = []
     for number in range(20 * arguments.count):
         if len(made) == arguments.count:
             break
-        kind = KINDS[number % len(KINDS)]
+        kind = kinds[number % len(kinds)]
         start = frames[int(rng.integers(len(frames)))]
         if (close := pushed_together(start, kind, rng)) is not None:
             made.append(_bare(close, "-".join(kind)))
@@ -147,6 +148,7 @@ def main() -> int:
     pushing = kinds.add_parser("push")
     pushing.add_argument("--count", type=int, default=36)
     pushing.add_argument("--seed", type=int, default=1)
+    pushing.add_argument("--kinds", nargs="*", default=[], help="for example S-S-S-S Li-S")
     pushing.set_defaults(make=push)
     collecting = kinds.add_parser("collect")
     collecting.add_argument("--labels", type=Path, required=True)
