@@ -71,7 +71,7 @@ def assess_physics(
         If an engine failed.
     """
     cases = read_cases(settings, source, model)
-    _require_same_request(settings, cases, model, directory)
+    _require_same_request(settings, source, cases, model, directory)
     first = [_given(settings, cases) for _ in model.members]
     given = evaluate_members(
         model.members, first, directory / "members", token, settings.relaxation
@@ -85,11 +85,11 @@ def assess_physics(
 
 
 def _require_same_request(
-    settings: PhysicsSettings, cases: Cases, model: ModelDirectory, directory: Path
+    settings: PhysicsSettings, source: Path, cases: Cases, model: ModelDirectory, directory: Path
 ) -> None:
     request = {
         "settings": settings.expanded(),
-        "files": cases.hashes(),
+        "files": cases.hashes(source.parent),
         "models": {path.name: sha256(path) for path in model.members},
     }
     path = directory / "request.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,9 +65,9 @@ class Cases:
     barriers: tuple[BarrierCase, ...]
     files: tuple[Path, ...]
 
-    def hashes(self) -> dict[str, str]:
-        """Return the SHA-256 of every file."""
-        return {str(path): sha256(path) for path in self.files}
+    def hashes(self, folder: Path) -> dict[str, str]:
+        """Return the SHA-256 of every file, by its path from `folder`: a checkout may move."""
+        return {os.path.relpath(path, folder): sha256(path) for path in self.files}
 
 
 def read_cases(settings: PhysicsSettings, source: Path, model: ModelDirectory) -> Cases:
