@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # A list of sentences is read line by line, a list of numbers along the line.
 LONG = 30
+# Keys of a result of the analysis in its summary; read on one line.
+QUANTITY = {"value", "low", "high", "unit", "status", "reason"}
 
 
 def perform(
@@ -77,7 +79,9 @@ def table(summary: dict[str, Any], indent: str = "  ") -> list[str]:
     """Return a summary as indented lines, numbers to six digits."""
     lines = []
     for key, value in summary.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and set(value) == QUANTITY:
+            lines.append(f"{indent}{key}: {_quantity(value)}")
+        elif isinstance(value, dict):
             lines.append(f"{indent}{key}:")
             lines += table(value, indent + "  ")
         elif isinstance(value, list) and any(len(str(item)) > LONG for item in value):
@@ -88,6 +92,22 @@ def table(summary: dict[str, Any], indent: str = "  ") -> list[str]:
         else:
             lines.append(f"{indent}{key}: {_shown(value)}")
     return lines
+
+
+def _quantity(found: dict[str, Any]) -> str:
+    """Return value, interval and unit; the reason where there is no value to rely on."""
+    words = [] if found["status"] == "ok" else [found["status"]]
+    words += [] if found["value"] is None else [_shown(found["value"])]
+    if found["low"] is not None or found["high"] is not None:
+        ends = (_shown(end) for end in (found["low"], found["high"]) if end is not None)
+        joined = " to ".join(ends)
+        if found["low"] is None or found["high"] is None:
+            joined = f"{'below' if found['low'] is None else 'above'} {joined}"
+        words.append(f"({joined})")
+    if found["unit"] != "1" and (found["value"] is not None or len(words) > 1):
+        words.append(found["unit"])
+    said = " ".join(words)
+    return said if found["status"] == "ok" else f"{said}: {found['reason']}"
 
 
 def _shown(value: Any) -> str:
