@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analysis.errors import AnalysisError
 from analysis.results import Quantity
@@ -14,6 +14,7 @@ from analysis.series.run_result import LogEstimate, RunResult, log_estimate
 DIFFUSION = "diffusion_coefficient_"
 CONDUCTIVITY = "conductivity_"
 HAVEN = "haven_ratio_"
+UNKNOWN_SPREAD = "the spread between samples is unknown"
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,9 @@ class SeriesPoint:
     ----------
     temperature_kelvin : float
     quantity : Quantity
-        Geometric mean over samples; unresolved as soon as one run is, because the runs that
-        happen to be resolved are the fast ones.
+        Geometric mean over samples, with the interval of the run if there is but one;
+        unresolved as soon as one run is, because the runs that happen to be resolved are the
+        fast ones.
     by_sample : mapping of str to LogEstimate
         Of the resolved samples.
     bound : float
@@ -93,6 +95,9 @@ def combine_samples(runs: Sequence[RunResult], name: str) -> SeriesPoint:
     counted = _counted(len(by_run), len(runs))
     if len(by_sample) < len(by_run):
         quantity, bound = _unresolved(runs, name, by_run, by_sample, counted)
+    elif len(runs) == 1:
+        reason = f"{counted}; {UNKNOWN_SPREAD}"
+        quantity, bound = replace(runs[0].quantities[name], reason=reason), math.nan
     else:
         quantity, bound = _mean(name, unit, by_sample, counted), math.nan
     return SeriesPoint(
@@ -142,7 +147,7 @@ def _mean(name: str, unit: str, by_sample: Mapping[str, LogEstimate], counted: s
     mean = sample_mean([x.value for x in logs], [x.error for x in logs])
     value = math.exp(mean.value)
     spread = (
-        "the spread between samples is unknown"
+        UNKNOWN_SPREAD
         if mean.n_samples == 1
         else f"samples differ by a factor {math.exp(mean.between):.2f} (1 sd) beyond their own "
         f"errors; Student t of {mean.degrees:.0f}"

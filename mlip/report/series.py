@@ -14,6 +14,8 @@ from mlip.report.results import headline, left_out, picture, read_analysis, read
 
 # What readers come for, in this order; each is a headline for every material.
 HEADLINES = ("activation_energy_diffusion_", "extrapolated_diffusion_coefficient_")
+# Of an element, as a whole or in one region; not along an axis, nor a bound.
+DIFFUSION = re.compile(r"^diffusion_coefficient_[A-Z][a-z]?(_[a-z]+)?$")
 TOPICS = {
     "arrhenius": "Lines and what they give",
     "committee": "Spread over the members of the committee",
@@ -23,22 +25,48 @@ AT_TEMPERATURE = re.compile(r"^(?P<name>.+)_(?P<kelvin>[0-9.e+]+)K(?P<end>_.+)?$
 
 
 def series_headlines(source: Source) -> list[Headline]:
-    """Return the activation energy and the extrapolated D of every material."""
+    """Return the activation energy and the extrapolated D of every material.
+
+    Where neither is resolved, D at the lowest temperature that resolves it: of the whole, and of
+    regions.
+    """
     quantities = read_quantities(source.path)
     materials = list(read_analysis(source.path)["provenance"]["series"])
     found = []
     for material in materials:
-        for start in HEADLINES:
-            matches = [
-                quantity
-                for quantity in quantities
-                if quantity.name.startswith(start)
-                and "_melt" not in quantity.name
-                and (len(materials) == 1 or quantity.name.endswith(f"_{material}"))
-            ]
-            # The shortest name is that of the whole cell.
-            found += [headline(each, source) for each in sorted(matches, key=_length)[:1]]
+        end = f"_{material}" if len(materials) > 1 else ""
+        lines = [_of_the_whole(quantities, start, end) for start in HEADLINES]
+        chosen = [line for line in lines if line is not None]
+        if not any(line.status == "ok" for line in chosen):
+            chosen = _coldest(quantities, end) or chosen
+        found += [headline(each, source) for each in chosen]
     return found
+
+
+def _of_the_whole(quantities: list[Quantity], start: str, end: str) -> Quantity | None:
+    """Return the quantity of the whole cell of a solid: the one with the shortest name."""
+    matches = [
+        quantity
+        for quantity in quantities
+        if quantity.name.startswith(start)
+        and "_melt" not in quantity.name
+        and quantity.name.endswith(end)
+    ]
+    return min(matches, key=_length, default=None)
+
+
+def _coldest(quantities: list[Quantity], end: str) -> list[Quantity]:
+    """Return the resolved D of lowest temperature, one for the whole cell and each region."""
+    found: dict[str, tuple[float, Quantity]] = {}
+    for quantity in quantities:
+        match = AT_TEMPERATURE.match(quantity.name)
+        if match is None or not DIFFUSION.match(match["name"]) or quantity.status != "ok":
+            continue
+        kelvin = float(match["kelvin"])
+        known = found.get(match["name"])
+        if (match["end"] or "") == end and (known is None or kelvin < known[0]):
+            found[match["name"]] = kelvin, quantity
+    return [quantity for _, quantity in found.values()]
 
 
 def series_section(source: Source, anchor: str) -> Section:

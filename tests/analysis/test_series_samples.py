@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -102,9 +103,11 @@ def test_velocity_seeds_of_one_structure_are_one_sample():
 
 
 def test_one_run_keeps_its_interval():
-    point = combine_samples([run_at(600, 1e-7, 0.1)], D)
-    assert point.quantity.low == pytest.approx(1e-7 * math.exp(-0.1959964), rel=1e-6)
-    assert point.quantity.high == pytest.approx(1e-7 * math.exp(0.1959964), rel=1e-6)
+    run = run_at(600, 1e-7, 0.1)
+    quantity = replace(run.quantities[D], low=0.5e-7, high=4e-7)
+    found = combine_samples([replace(run, quantities={D: quantity})], D).quantity
+    assert (found.value, found.low, found.high) == (1e-7, 0.5e-7, 4e-7)
+    assert found.reason == "one sample; the spread between samples is unknown"
 
 
 def test_one_unresolved_sample_makes_the_temperature_unresolved_with_the_largest_bound():

@@ -185,6 +185,17 @@ def test_the_report_shows_what_the_series_says_first(series, tmp_path):
     assert "All runs are of one sample" in section
 
 
+def test_two_temperatures_give_no_line_so_the_report_shows_the_colder_first(tmp_path):
+    runs = ladder(tmp_path, kelvins=(600, 700))
+    assert main(["analyse", str(runs), "--out", str(tmp_path / "analysis")]) == 0
+    report([tmp_path / "analysis"], tmp_path / "page")
+    page = (tmp_path / "page" / "report.html").read_text()
+    header = page[: page.index("</header>")]
+    assert header.count("<h1>") == 1
+    assert "Diffusion coefficient, Li 600K" in header
+    assert "95 % interval" in header
+
+
 def test_a_finished_run_of_an_interrupted_analysis_is_not_analysed_again(
     tmp_path, monkeypatch, capsys
 ):
