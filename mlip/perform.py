@@ -98,16 +98,19 @@ def _quantity(found: dict[str, Any]) -> str:
     """Return value, interval and unit; the reason where there is no value to rely on."""
     words = [] if found["status"] == "ok" else [found["status"]]
     words += [] if found["value"] is None else [_shown(found["value"])]
-    if found["low"] is not None or found["high"] is not None:
-        ends = (_shown(end) for end in (found["low"], found["high"]) if end is not None)
-        joined = " to ".join(ends)
-        if found["low"] is None or found["high"] is None:
-            joined = f"{'below' if found['low'] is None else 'above'} {joined}"
-        words.append(f"({joined})")
-    if found["unit"] != "1" and (found["value"] is not None or len(words) > 1):
+    bounds = _bounds(found["low"], found["high"])
+    words += [f"({bounds})"] if bounds else []
+    if found["unit"] != "1" and (found["value"] is not None or bounds):
         words.append(found["unit"])
     said = " ".join(words)
     return said if found["status"] == "ok" else f"{said}: {found['reason']}"
+
+
+def _bounds(low: float | None, high: float | None) -> str:
+    if high is None:
+        # Above zero is what everything is that has no lower bound.
+        return f"above {_shown(low)}" if low else ""
+    return f"below {_shown(high)}" if low is None else f"{_shown(low)} to {_shown(high)}"
 
 
 def _shown(value: Any) -> str:

@@ -97,7 +97,7 @@ class MaterialSeries:
         names = sorted((name for name in self.points if name.startswith(prefix)), key=len)
         refused = [name for name in names if self._is_refused(name)]
         allowed = [name for name in names if name not in refused]
-        along = [name for name in allowed if "_parallel_" in name]
+        along = [name for name in allowed if "_parallel" in name]
         return next(iter([*(along if refused else []), *allowed, *refused]), None)
 
     def _is_refused(self, name: str) -> bool:

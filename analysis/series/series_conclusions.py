@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from analysis.series.arrhenius import Arrhenius
@@ -15,6 +16,8 @@ SAMPLES_FOR_INTERVAL = 3
 SAMPLES_FOR_ENERGY = 5
 # Line and value at one temperature that differ by more are not of one process.
 LARGE_RATIO = 3.0
+# D of an ion in one region of a sample.
+PART = re.compile(DIFFUSION + r"[A-Z][a-z]?_[a-z]+")
 
 
 def series_statements(material: MaterialSeries) -> list[str]:
@@ -29,7 +32,9 @@ def series_statements(material: MaterialSeries) -> list[str]:
     if name is None:
         return []
     points = material.points[name]
-    statements = [_resolved(points, name), *_melts(points), _samples(material)]
+    parts = [part for part in sorted(material.points) if PART.fullmatch(part)]
+    resolved = [_resolved(material.points[part], part) for part in (name, *parts)]
+    statements = [*resolved, *_melts(points), _samples(material)]
     if name in material.fits:
         statements.append(_energy(material.fits[name]))
         statements += _bounds(points, material.fits[name])
@@ -70,7 +75,7 @@ def ratio_words(found: Extrapolation) -> str:
 
 
 def _resolved(points: list[SeriesPoint], name: str) -> str:
-    label = name.removeprefix(DIFFUSION)
+    label = _where(name)
     known = [point for point in points if point.resolved]
     open_ = [point for point in points if not point.resolved]
     if not known:
@@ -82,6 +87,14 @@ def _resolved(points: list[SeriesPoint], name: str) -> str:
             f"{_below(open_)}, which are not in the fit"
         )
     return sentence + "."
+
+
+def _where(name: str) -> str:
+    """Return whose D a quantity is: ``parallel_Li`` and ``Li_glass`` in words."""
+    ion, _, part = name.removeprefix(DIFFUSION).partition("_")
+    if ion == "parallel":
+        return f"{part} along the layers"
+    return f"{ion} in the {part}" if part else ion
 
 
 def _below(points: list[SeriesPoint]) -> str:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 from analysis.results import Quantity
-from mlip.report.blocks import Cell, Headline, Picture, Section, Table, Topic
+from mlip.report.blocks import Headline, Picture, Section, Table, Topic
 from mlip.report.collect import Source
-from mlip.report.formatting import interval_cell, number_text, prose, value_cell
+from mlip.report.formatting import prose
 from mlip.report.results import headline, left_out, picture, read_analysis, read_quantities, row
+from mlip.report.series_table import AT_TEMPERATURE, DIFFUSION, temperatures
 
 # What readers come for, in this order; each is a headline for every material.
 HEADLINES = ("activation_energy_diffusion_", "extrapolated_diffusion_coefficient_")
-# Of an element, as a whole or in one region; not along an axis, nor a bound.
-DIFFUSION = re.compile(r"^diffusion_coefficient_[A-Z][a-z]?(_[a-z]+)?$")
 TOPICS = {
     "arrhenius": "Lines and what they give",
     "committee": "Spread over the members of the committee",
     "temperatures": "Every quantity at every temperature",
 }
-AT_TEMPERATURE = re.compile(r"^(?P<name>.+)_(?P<kelvin>[0-9.e+]+)K(?P<end>_.+)?$")
 
 
 def series_headlines(source: Source) -> list[Headline]:
@@ -75,7 +72,7 @@ def series_section(source: Source, anchor: str) -> Section:
     quantities = {quantity.name: quantity for quantity in read_quantities(source.path)}
     topics = [Topic("Against temperature", pictures=_pictures(source.path / "figures", record))]
     for material, runs in record["provenance"]["series"].items():
-        topics.append(_temperatures(material, runs, record, quantities))
+        topics.append(temperatures(material, runs, record, quantities))
     for name, title in TOPICS.items():
         chosen = [quantities[each] for each in record["topics"][name]["quantities"]]
         folded = f"{len(chosen)} number{'s' if len(chosen) > 1 else ''}"
@@ -104,59 +101,3 @@ def _pictures(figures: Path, record: dict[str, Any]) -> tuple[Picture, ...]:
 def _table(quantities: list[Quantity]) -> Table:
     headings = ("quantity", "value", "interval or bound", "status", "how, or why not")
     return Table("", headings, tuple(row(quantity) for quantity in quantities), prose=True)
-
-
-def _temperatures(
-    material: str,
-    runs: list[dict[str, Any]],
-    record: dict[str, Any],
-    quantities: dict[str, Quantity],
-) -> Topic:
-    """Return the table of D and conductivity at every temperature of a material."""
-    several = len(record["provenance"]["series"]) > 1
-    end = f"_{material}" if several else None
-    at: dict[float, dict[str, Quantity]] = {}
-    for name in record["topics"].get("temperatures", {}).get("quantities", []):
-        match = AT_TEMPERATURE.match(name)
-        if match and match["end"] == end:
-            at.setdefault(float(match["kelvin"]), {})[match["name"]] = quantities[name]
-    rows = []
-    for kelvin, found in sorted(at.items()):
-        diffusion = _shortest(found, "diffusion_coefficient_")
-        sigma = _shortest(found, "conductivity_collective_")
-        if sigma is None or sigma.status != "ok":
-            sigma = _shortest(found, "conductivity_nernst_einstein_") or sigma
-        if diffusion is None:
-            continue
-        here = [run for run in runs if run["temperature_kelvin"] == kelvin]
-        samples = len({run["sample"] for run in here})
-        melt = any(run["melt"] for run in here)
-        tone = "good" if diffusion.status == "ok" else "bad"
-        rows.append(
-            (
-                Cell(f"{number_text(kelvin)} K", exact=repr(kelvin)),
-                value_cell(diffusion),
-                interval_cell(diffusion),
-                Cell("–", tone="quiet") if sigma is None else value_cell(sigma),
-                Cell("–", tone="quiet") if sigma is None else interval_cell(sigma),
-                Cell(diffusion.status + (", melt" if melt else ""), tone=tone),  # type: ignore[arg-type]
-                Cell(f"{samples} of {len(here)} runs" if len(here) > samples else str(samples)),
-            )
-        )
-    kinds = sorted({_kind(found) for found in at.values()} - {""})
-    headings = ("T", "D", "interval or bound", "conductivity", "interval or bound", "status")
-    title = f"{material}: D and conductivity" + (f" ({', '.join(kinds)})" if kinds else "")
-    table = Table("", (*headings, "samples"), tuple(rows))
-    return Topic(title, table=table if rows else None)
-
-
-def _shortest(found: dict[str, Quantity], start: str) -> Quantity | None:
-    names = sorted((name for name in found if name.startswith(start)), key=len)
-    return found[names[0]] if names else None
-
-
-def _kind(found: dict[str, Quantity]) -> str:
-    sigma = _shortest(found, "conductivity_collective_")
-    if sigma is not None and sigma.status == "ok":
-        return "collective"
-    return "Nernst-Einstein" if _shortest(found, "conductivity_nernst_einstein_") else ""

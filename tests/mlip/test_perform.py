@@ -24,6 +24,7 @@ def result(**given: Any) -> dict[str, Any]:
         (result(status="unresolved", high=1e-5, unit="S/cm"), "unresolved (below 1e-05) S/cm: why"),
         (result(status="unresolved", low=9.0, unit="ps"), "unresolved (above 9) ps: why"),
         (result(status="unresolved", low=0.0, high=1.0), "unresolved (0 to 1): why"),
+        (result(status="unresolved", low=0.0, unit="S/cm"), "unresolved: why"),
     ],
 )
 def test_a_result_is_one_line_and_says_why_where_it_is_not_resolved(found, line):
