@@ -18,7 +18,7 @@ from mlip.errors import BlowUpError
 from mlip.execution.progress import tell
 from mlip.explore.choose import drawn_blindly, smallest_distances
 from mlip.explore.deviations import run_deviations, write_deviations
-from mlip.explore.pool import labelled_frames, set_recipe, write_labelled, write_pool
+from mlip.explore.pool import labelled_frames, write_ingest_recipe, write_labelled
 from mlip.explore.sample import TEST, Visit, frames_of, run_round
 from mlip.explore.select import Explored, sane
 from mlip.explore.soundness import is_broken, usual_coordination
@@ -33,7 +33,7 @@ from mlip.workspace import open_workspace
 
 KIND = "examination"
 CHOSEN, LABELLED, LABELS, SET = "chosen.extxyz", "labelled.extxyz", "labels", "set"
-DEVIATIONS = "deviations.csv"
+DEVIATIONS, INGEST = "deviations.csv", "ingest.yml"
 
 
 def examine(
@@ -54,8 +54,9 @@ def examine(
         The recipe file; its relative paths start there.
     out : Path
         Gets ``structures/``, ``runs/``, ``labels/``, ``chosen.extxyz``, ``labelled.extxyz``,
-        ``deviations.csv`` (the committee's, run by run) and ``set/``, all of whose frames are
-        for testing: ``mlip validate MODEL --data OUT/set``.
+        ``deviations.csv`` (the committee's, run by run), ``ingest.yml`` with ``pool/`` and the
+        ``set/`` made of them, all of whose frames are for testing:
+        ``mlip validate MODEL --data OUT/set``.
     force : bool
         Move another result in `out` aside.
     overrides : list of str, optional
@@ -100,8 +101,8 @@ def examine(
         label(recipe.label, [out / CHOSEN], out / LABELS)
         found = labelled_frames(recipe.label, asked, out / LABELS)
         write_labelled(out / LABELLED, found)
-        labels = write_pool(recipe, [out / LABELLED], out / "pool")
-        ingest(set_recipe(recipe, source, labels), out / "ingest", out / SET)
+        labels = write_ingest_recipe(recipe, source, [out / LABELLED], out)
+        ingest(labels, out / INGEST, out / SET)
         by_phase = [atoms.info["phase"] for atoms in found]
         broke_down = sorted(
             visit.name for visit in visits if read_json(visit.record)["result"] != "ended"
@@ -114,7 +115,8 @@ def examine(
             "broke_down": broke_down,
             "test_frames": read_manifest(out / SET).summary["test_frames"],
         }
-        outputs = [out / CHOSEN, out / LABELLED, out / DEVIATIONS, out / SET / "manifest.json"]
+        outputs = [out / CHOSEN, out / LABELLED, out / DEVIATIONS, out / INGEST]
+        outputs.append(out / SET / "manifest.json")
         work.finish(outputs, summary)
         tell(f"Next: mlip validate {model} --data {out / SET}")
         return work.manifest

@@ -127,7 +127,7 @@ def set_recipe(recipe: ExploreRecipe, source: Path, labels: Sequence[Source]) ->
 
 def write_ingest_recipe(
     recipe: ExploreRecipe, source: Path, rounds: Sequence[Path], out: Path
-) -> None:
+) -> IngestRecipe:
     """Write all labels so far as ``pool/`` and ``ingest.yml``, a recipe of `mlip ingest`.
 
     Parameters
@@ -138,11 +138,16 @@ def write_ingest_recipe(
     rounds : sequence of Path
         Files of `write_labelled`.
     out : Path
-        Directory of the loop.
+        Directory of the loop or examination.
+
+    Returns
+    -------
+    IngestRecipe
+        The same with absolute paths.
     """
     whole = set_recipe(recipe, source, write_pool(recipe, rounds, out / "pool"))
     lines = [
-        "# The labels of all rounds, written by mlip explore: mlip ingest THIS --out SET",
+        "# All labels, written by mlip explore: mlip ingest THIS --out SET",
         f"type_map: {json.dumps(whole.type_map)}",
         "sources:",
     ]
@@ -152,3 +157,4 @@ def write_ingest_recipe(
         words = ", ".join(f"{key}: {json.dumps(value)}" for key, value in content.items())
         lines.append(f"  - {{{words}}}")
     write_text(out / "ingest.yml", "\n".join(lines) + "\n")
+    return whole

@@ -190,6 +190,10 @@ def check_examination(toy: Path, model: Path, out: Path) -> None:
     assert not list(out.glob("set/train/*"))
     systems = require_frames(out / "set", "test")
     assert sum(len(read_system(out / "set", "test", path).coords) for path in systems) == 3
+    # The labels alone are enough to make the set again.
+    again = out.with_name("again")
+    assert main(["ingest", str(out / "ingest.yml"), "--out", str(again)]) == 0
+    assert read_manifest(again).summary["test_frames"] == 3
     check_deviations(out)
     assert main(command) == 0
     assert len(read_manifest(out).attempts) == 1
