@@ -91,11 +91,12 @@ def examine(
         if work.finished:
             return work.manifest
         calculator_of(recipe.label).command()  # missing now is better than after the runs
-        structures = build_states(recipe, source, out / "structures")
-        runs = out / "runs"
-        visits = run_round(recipe, 1, model, structures, runs, work.token, splits=(TEST,))
-        write_deviations(out / DEVIATIONS, run_deviations(visits))
+        # Its frames being chosen, an examination goes on without its runs, which few will keep.
         if not (out / "draw.json").is_file():
+            structures = build_states(recipe, source, out / "structures")
+            runs = out / "runs"
+            visits = run_round(recipe, 1, model, structures, runs, work.token, splits=(TEST,))
+            write_deviations(out / DEVIATIONS, run_deviations(visits))
             _draw(recipe, visits, structures, out)
         asked = ase.io.read(out / CHOSEN, index=":")
         label(recipe.label, [out / CHOSEN], out / LABELS)
@@ -104,15 +105,11 @@ def examine(
         labels = write_ingest_recipe(recipe, source, [out / LABELLED], out)
         ingest(labels, out / INGEST, out / SET)
         by_phase = [atoms.info["phase"] for atoms in found]
-        broke_down = sorted(
-            visit.name for visit in visits if read_json(visit.record)["result"] != "ended"
-        )
         summary = {
             **read_json(out / "draw.json"),
             "labelled": len(found),
             "labelled_by_phase": {name: by_phase.count(name) for name in sorted(set(by_phase))},
             "without_label_or_gap": len(asked) - len(found),
-            "broke_down": broke_down,
             "test_frames": read_manifest(out / SET).summary["test_frames"],
         }
         outputs = [out / CHOSEN, out / LABELLED, out / DEVIATIONS, out / INGEST]
@@ -161,7 +158,13 @@ def _draw(
             + "): this potential does not hold its states."
         )
     write_frames(out / CHOSEN, frames)
+    broke_down = sorted(v.name for v in visits if read_json(v.record)["result"] != "ended")
     write_json(
         out / "draw.json",
-        {"visited": len(seen), "impossible": impossible, "asked": len(frames)},
+        {
+            "visited": len(seen),
+            "impossible": impossible,
+            "asked": len(frames),
+            "broke_down": broke_down,
+        },
     )

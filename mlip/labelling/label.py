@@ -78,8 +78,8 @@ def label(
     pending = {key: frame for key, frame in wanted.items() if key not in known}
     if pending:
         calculator_of(recipe).command()
-        if not force:
-            _reopen(out, recipe)
+    if not force and (pending or known):
+        _reopen(out, recipe, len(known), bool(pending))
     with open_workspace(
         out,
         kind=KIND,
@@ -162,15 +162,20 @@ def _by_id(recipe: LabelRecipe, frames: Sequence[Frame]) -> dict[str, Frame]:
     return wanted
 
 
-def _reopen(out: Path, recipe: LabelRecipe) -> None:
-    """Mark a finished directory of the same level as running, for further structures."""
+def _reopen(out: Path, recipe: LabelRecipe, known: int, pending: bool) -> None:
+    """Mark a finished directory of the same level as running, if it has something to add.
+
+    That is further structures, or labels that were copied in from another directory.
+    """
     if not (out / "manifest.json").is_file():
         return
     manifest = read_manifest(out)
     same = manifest.kind == KIND and not differing_keys(manifest.recipe, recipe.settings())
     if same and manifest.status == "complete":
-        manifest.status = "running"
-        write_manifest(out, manifest)
+        told = sum(manifest.summary[kind] for kind in ("labels", "unconverged", "aborted"))
+        if pending or told != known:
+            manifest.status = "running"
+            write_manifest(out, manifest)
 
 
 def _resources(recipe: LabelRecipe, calculator: Calculator, pending: int) -> Resources:

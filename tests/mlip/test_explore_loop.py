@@ -197,6 +197,13 @@ def check_examination(toy: Path, model: Path, out: Path) -> None:
     check_deviations(out)
     assert main(command) == 0
     assert len(read_manifest(out).attempts) == 1
+    # Once the frames are chosen nothing runs again.
+    shutil.rmtree(out / "runs")
+    (out / "labelled.extxyz").unlink()
+    assert main(["--verify", *command]) == 0
+    assert len(ase.io.read(out / "labelled.extxyz", ":")) == 3
+    assert not (out / "runs").exists()
+    assert read_manifest(out).summary == summary
 
 
 def check_validation(model: Path, out: Path) -> None:

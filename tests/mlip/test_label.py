@@ -275,6 +275,19 @@ def test_any_ase_calculator_labels_with_its_own_energy_forces_and_stress(tmp_pat
         label(morse(epsilon=2.0), [tmp_path / "a.extxyz"], tmp_path / "out")
 
 
+def test_labels_copied_in_from_another_directory_are_collected_with_the_others(tmp_path):
+    files = []
+    for name, distance in (("a", 1.2), ("b", 1.3)):
+        atoms = Atoms("Ar2", [[0, 0, 0], [0, 0, distance]], cell=[6, 6, 6], pbc=True)
+        files.append(write(tmp_path / f"{name}.extxyz", atoms))
+        label(morse(), [files[-1]], tmp_path / name)
+    shutil.copytree(tmp_path / "b" / "labels", tmp_path / "a" / "labels", dirs_exist_ok=True)
+    manifest = label(morse(), files, tmp_path / "a")
+    assert (manifest.status, manifest.summary["labels"]) == ("complete", 2)
+    assert len(ase.io.read(tmp_path / "a" / "labels.extxyz", ":")) == 2
+    assert label(morse(), files, tmp_path / "a") == manifest
+
+
 @pytest.mark.parametrize(
     ("level", "message"),
     [
