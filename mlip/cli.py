@@ -291,7 +291,10 @@ def md(
     protocol: Annotated[Path, typer.Argument(help="YAML protocol: stages, temperatures.")],
     model: Annotated[Path, typer.Option("--model", help="Model directory.", show_default=False)],
     structure: Annotated[
-        Path, typer.Option("--structure", help="Structure directory.", show_default=False)
+        Path,
+        typer.Option(
+            "--structure", help="Structure, run or extxyz file; or many.", show_default=False
+        ),
     ],
     out: OutOption,
     accept_parity: Annotated[

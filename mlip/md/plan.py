@@ -8,7 +8,7 @@ from mlip.engines.lammps_layout import known_layout
 from mlip.execution.local import visible_gpus
 from mlip.md.forecast import StageCost, forecast_lines, forecast_run, require_fit, stage_words
 from mlip.md.script import streams
-from mlip.md.start import read_structure, require_fitting, start_directories
+from mlip.md.start import find_starts, read_structure, require_fitting
 from mlip.model_directory import parity_status, read_model_directory
 from mlip.recipes.programme import Scheduled
 from mlip.recipes.protocol import Protocol
@@ -27,11 +27,11 @@ def plan_md(protocol: Protocol, out: Path, *, model: Path, structure: Path) -> l
     singles = protocol.singles()
     programmes = [single.programme() for single in singles]
     largest = 0
-    starts = start_directories(structure)
-    for directory in starts.values():
-        atoms = read_structure(directory)
-        require_fitting(protocol, atoms, potential, directory)
-        lines.append(f"structure  {directory}: {atoms.get_chemical_formula()}, {len(atoms)} atoms")
+    starts = find_starts(structure)
+    for path in starts.values():
+        atoms = read_structure(path)
+        require_fitting(protocol, atoms, potential, path)
+        lines.append(f"structure  {path}: {atoms.get_chemical_formula()}, {len(atoms)} atoms")
         largest = max(largest, len(atoms))
     kept = known_layout(potential.fastest, largest)
     expected = forecast_run(

@@ -32,12 +32,12 @@ from mlip.md.records import (
 from mlip.md.script import RELEASE_SEED, Cell, Start
 from mlip.md.stage import StagePlan, Surroundings, records_so_far, run_stage
 from mlip.md.start import (
+    find_starts,
     gets_tilts,
     ids_by_origin,
     is_triclinic,
     read_structure,
     require_fitting,
-    start_directories,
     write_start,
 )
 from mlip.md.summary import beyond_trust, glass_summary, stage_summary
@@ -78,8 +78,8 @@ def md(
     model : Path
         Model directory; the member that the protocol names drives, the others watch.
     structure : Path
-        Structure directory, finished run (it starts from the end of that, with velocities of
-        its own), or a directory of either.
+        Structure directory, extxyz file (.gz or not), finished run (it starts from the end of
+        that, with velocities of its own), or a directory of these.
     accept_parity : bool
         Run although the model's parity is not proved; recorded in the manifest.
     accept_untrusted : bool
@@ -106,9 +106,9 @@ def md(
     out, model, structure = out.resolve(), model.resolve(), structure.resolve()
     potential = read_model_directory(model)
     committee(potential, protocol.member)
-    starts = start_directories(structure)
-    for directory in starts.values():
-        require_fitting(protocol, read_structure(directory), potential, directory)
+    starts = find_starts(structure)
+    for path in starts.values():
+        require_fitting(protocol, read_structure(path), potential, path)
     parity = parity_status(model, potential.fastest)
     accepted = list(overrides or [])
     if accept_untrusted and protocol.glass:

@@ -20,10 +20,10 @@ STRUCTURE = "structure.extxyz"
 FACE_TILTS = {"normal_a": ((1, 0), (2, 0)), "normal_b": ((2, 1),), "normal_c": ()}
 
 
-def start_directories(directory: Path) -> dict[str, Path]:
-    """Return the structure or run directories behind a path, by name.
+def find_starts(path: Path) -> dict[str, Path]:
+    """Return the structures behind a path, by name: directories, runs or extxyz files.
 
-    A directory of structures or of runs (replicas of a melt-quench) gives each of them; a
+    A directory of these (replicas of a melt-quench, a folder of files) gives each of them; a
     single one has an empty name.
 
     Raises
@@ -31,45 +31,60 @@ def start_directories(directory: Path) -> dict[str, Path]:
     DataError
         If there is no structure.
     """
-    if (directory / STRUCTURE).is_file():
-        return {"": directory}
-    found = sorted(directory.glob(f"*/{STRUCTURE}")) if directory.is_dir() else []
+    if path.is_file() or (path / STRUCTURE).is_file():
+        return {"": path}
+    found = {file.parent.name: file.parent for file in sorted(path.glob(f"*/{STRUCTURE}"))}
+    if not found:
+        files = sorted([*path.glob("*.extxyz"), *path.glob("*.extxyz.gz")])
+        found = {file.name.split(".extxyz")[0]: file for file in files}
     if not found:
         raise DataError(
-            f"{directory}: no {STRUCTURE} here. Make one: mlip build NAME --out {directory}"
+            f"{path}: neither {STRUCTURE} nor other extxyz files here. Make one: mlip build NAME "
+            f"--out {path}"
         )
-    if len(found) == 1:
-        return {"": found[0].parent}
-    return {path.parent.name: path.parent for path in found}
+    return found if len(found) > 1 else {"": next(iter(found.values()))}
 
 
-def read_structure(directory: Path) -> Atoms:
-    """Read the structure of a structure directory, or the end of a finished run.
+def read_structure(path: Path) -> Atoms:
+    """Read the structure of a structure directory or a file, or the end of a finished run.
+
+    Of other columns only `origin` is kept: a new run draws velocities of its own.
+
+    Parameters
+    ----------
+    path : Path
+        A directory, or an extxyz file with one frame, compressed (.gz) or not.
 
     Raises
     ------
     DataError
         If there is none, the run is not finished, or the cell is not in the standard form.
     """
-    path = directory / STRUCTURE
-    if not path.is_file():
-        raise DataError(f"{directory}: no {STRUCTURE} here. Make one: mlip build NAME --out DIR")
-    ended_run = _is_run(directory)
+    file = path if path.is_file() else path / STRUCTURE
+    if not file.is_file():
+        raise DataError(f"{path}: no {STRUCTURE} here. Make one: mlip build NAME --out DIR")
+    ended_run = path.is_dir() and _is_run(path)
     if ended_run:
-        path = directory / "final.extxyz"
+        file = path / "final.extxyz"
     try:
-        atoms = read(path, index=0, format="extxyz")
+        frames = read(file, index=":", format="extxyz")
     except Exception as error:  # ASE raises many kinds on a damaged file
-        raise DataError(f"{path}: not readable as extxyz ({error}).") from error
-    upper = atoms.cell.array[np.triu_indices(3, k=1)]
-    if np.abs(upper).max() > 1e-8 or not atoms.cell.rank == 3:
+        raise DataError(f"{file}: not readable as extxyz ({error}).") from error
+    if len(frames) != 1:
+        raise DataError(f"{file}: holds {len(frames)} frames, expected the one to start from.")
+    (found,) = frames
+    upper = found.cell.array[np.triu_indices(3, k=1)]
+    if np.abs(upper).max() > 1e-8 or not found.cell.rank == 3 or not found.pbc.all():
         raise DataError(
-            f"{path}: the cell must be periodic with a along x and b in the xy plane; "
-            "mlip build turns it so."
+            f"{file}: the cell must be periodic with a along x and b in the xy plane. mlip build "
+            "makes it so; of your own, atoms.set_cell(atoms.cell.standard_form()[0], "
+            "scale_atoms=True) of ASE does."
         )
-    if ended_run:
-        # A new run draws velocities of its own; unwrapped positions are of the old one.
-        del atoms.arrays["velocities_angstrom_per_ps"]
+    atoms = Atoms(found.symbols, found.positions, cell=found.cell, pbc=True)
+    if "origin" in found.arrays:
+        atoms.new_array("origin", found.arrays["origin"])
+    if ended_run or path.is_file():
+        # Unwrapped positions are of another run.
         atoms.wrap()
     return atoms
 

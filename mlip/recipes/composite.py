@@ -53,7 +53,8 @@ class Slab(Recipe):
     Attributes
     ----------
     crystal, glass : str
-        Structure or run directories, relative to the recipe: of a run its final structure.
+        Structure or run directories, or extxyz files (.gz or not), relative to the recipe: of a
+        run its final structure.
     axis : {'a', 'b', 'c'}
         Axis of the stack, in both cells and in the result; the other two are lateral.
     crystal_fraction : float, optional
@@ -83,7 +84,8 @@ class Nanograin(Recipe):
     Attributes
     ----------
     crystal, glass : str
-        Structure or run directories, relative to the recipe: of a run its final structure.
+        Structure or run directories, or extxyz files (.gz or not), relative to the recipe: of a
+        run its final structure.
     volume_fraction : float
         Of the grain, by the volume of its formula units in the crystal.
     center : tuple of float

@@ -1,4 +1,4 @@
-"""Crystals and glasses from structure and run directories."""
+"""Crystals and glasses from structure and run directories, and from files."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from mlip.manifest import read_manifest
 NAMES = ("final.extxyz", "structure.extxyz")
 
 
-def phase_file(directory: Path) -> Path:
-    """Return the structure file of a structure or run directory.
+def phase_file(path: Path) -> Path:
+    """Return the structure file of a structure or run directory; a file is its own.
 
     Raises
     ------
@@ -26,18 +26,20 @@ def phase_file(directory: Path) -> Path:
     DataError
         If it is not finished, or a run without an end: its start is no result of it.
     """
-    if (directory / MANIFEST).is_file():
-        manifest = read_manifest(directory)
+    if path.is_file():
+        return path
+    if (path / MANIFEST).is_file():
+        manifest = read_manifest(path)
         if manifest.status != "complete":
-            raise DataError(f"{directory}: is not finished. Type the command that makes it again.")
-        if manifest.kind == "run" and not (directory / NAMES[0]).is_file():
-            raise DataError(f"{directory}: this run has no dynamics, so no structure at its end.")
+            raise DataError(f"{path}: is not finished. Type the command that makes it again.")
+        if manifest.kind == "run" and not (path / NAMES[0]).is_file():
+            raise DataError(f"{path}: this run has no dynamics, so no structure at its end.")
     for name in NAMES:
-        if (directory / name).is_file():
-            return directory / name
+        if (path / name).is_file():
+            return path / name
     raise InputError(
-        f"{directory}: holds neither {' nor '.join(NAMES)}. Expected the directory of a finished "
-        "run (`mlip md`) or of a structure (`mlip build`)."
+        f"{path}: holds neither {' nor '.join(NAMES)}. Expected an extxyz file, or the directory "
+        "of a finished run (`mlip md`) or of a structure (`mlip build`)."
     )
 
 

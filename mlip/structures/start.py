@@ -87,7 +87,8 @@ def _composite(recipe: BuildRecipe, source: Path) -> Start | None:
     parts = recipe.slab or recipe.nanograin
     if parts is None:
         return None
-    files = tuple(phase_file(resolve(part, source)) for part in (parts.crystal, parts.glass))
+    given = [resolve(part, source) for part in (parts.crystal, parts.glass)]
+    files = tuple(phase_file(path) for path in given)
     crystal, glass = (read_phase(path) for path in files)
     rng = np.random.default_rng(recipe.seed)
     if recipe.slab is not None:
@@ -95,7 +96,8 @@ def _composite(recipe: BuildRecipe, source: Path) -> Start | None:
     else:
         assert recipe.nanograin is not None
         made, kind = with_grain(crystal, glass, recipe.nanograin, rng), "nanograin"
-    name = f"{kind} of {files[0].parent.name} and {files[1].parent.name}"
+    one, other = (path.name.removesuffix(".gz").removesuffix(".extxyz") for path in given)
+    name = f"{kind} of {one} and {other}"
     return Start(made.atoms, name, made.origin, files, made.done)
 
 

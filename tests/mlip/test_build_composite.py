@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 
@@ -17,6 +18,7 @@ from mlip.errors import DataError, InputError, RecipeError
 from mlip.recipes.base import validated
 from mlip.recipes.build import BuildRecipe
 from mlip.structures.bodies import find_bodies
+from mlip.structures.phases import phase_file
 from mlip.structures.push import push_apart
 from mlip.structures.slab import lateral_strain
 from mlip.structures.units import contact_radius
@@ -382,3 +384,17 @@ def test_a_run_without_its_end_gives_no_phase(parts, tmp_path, state, message):
     (run / "manifest.json").write_text(json.dumps(manifest | state))
     with pytest.raises(DataError, match=message):
         slab(parts, tmp_path, crystal=str(run))
+
+
+def test_a_slab_of_files_is_the_slab_of_their_directories(parts, tmp_path):
+    text = "slab: {{crystal: '{0}', glass: '{1}'}}\nseed: 2\n"
+    named = {"directories": [parts / "crystal", parts / "glass"], "files": []}
+    for part in named["directories"]:
+        file = tmp_path / f"{part.name}.extxyz.gz"
+        file.write_bytes(gzip.compress(phase_file(part).read_bytes()))
+        named["files"].append(file)
+    for name, paths in named.items():
+        (tmp_path / f"{name}.yml").write_text(text.format(*paths))
+        assert main(["build", str(tmp_path / f"{name}.yml"), "--out", str(tmp_path / name)]) == 0
+    one, other = (ase.io.read(tmp_path / name / "structure.extxyz") for name in named)
+    assert one == other

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from mlip.cli import main
 from mlip.errors import DataError
 from mlip.manifest import read_manifest
 from mlip.md.run import committee
-from mlip.md.start import read_structure, require_fitting, start_directories
+from mlip.md.start import find_starts, read_structure, require_fitting
 from mlip.model_directory import read_model_directory
 from mlip.recipes.protocol import Protocol
 
@@ -124,7 +125,7 @@ def test_the_summary_tells_where_a_glass_comes_from(glasses):
 
 
 def test_a_run_goes_on_from_the_ends_of_all_glasses(glasses, tiny_model, tmp_path, capsys):
-    starts = start_directories(glasses)
+    starts = find_starts(glasses)
     assert list(starts) == ["replica_1", "replica_2"]
     begin, end = read_structure(starts["replica_1"]), read(glasses / "replica_1/final.extxyz")
     assert begin.cell.array == pytest.approx(end.cell.array)
@@ -138,6 +139,56 @@ def test_a_run_goes_on_from_the_ends_of_all_glasses(glasses, tiny_model, tmp_pat
     command += ["--structure", str(glasses), "--out", str(tmp_path / "ladder"), "--dry-run"]
     assert main(command) == 0
     assert "4 run(s)" in capsys.readouterr().out
+
+
+def test_a_run_starts_from_a_compressed_file_as_from_the_run_that_it_is_of(
+    glasses, tiny_model, tmp_path, capsys
+):
+    end = (glasses / "replica_1" / "final.extxyz").read_bytes()
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.extxyz.gz").write_bytes(gzip.compress(end))
+    starts = find_starts(tmp_path)
+    assert starts == {name: tmp_path / f"{name}.extxyz.gz" for name in ("one", "two")}
+    begin = read_structure(starts["one"])
+    of_run = read_structure(glasses / "replica_1")
+    assert begin == of_run
+    assert set(begin.arrays) == {"numbers", "positions", "origin"}
+    (tmp_path / "short.yml").write_text(
+        "temperatures_kelvin: [300]\nstages: [{kind: nvt, duration_ps: 0.01}]\n"
+    )
+    command = ["md", str(tmp_path / "short.yml"), "--model", str(tiny_model)]
+    command += [
+        "--structure",
+        str(starts["one"]),
+        "--out",
+        str(tmp_path / "out"),
+        "--accept-parity",
+    ]
+    assert main(command) == 0
+    assert read_manifest(tmp_path / "out").summary["atoms"] == 32
+    assert main(command) == 0
+    assert "already done" in capsys.readouterr().out
+    starts["one"].write_bytes(gzip.compress(end.replace(b"Li", b"S ", 1)))
+    assert main(command) == 2  # another structure
+
+
+def test_files_that_no_run_can_start_from_are_refused(glasses, tmp_path):
+    with pytest.raises(DataError, match="nor other extxyz files"):
+        find_starts(tmp_path)
+    path = tmp_path / "two.extxyz"
+    end = read(glasses / "replica_1" / "final.extxyz")
+    write(path, [end, end])
+    with pytest.raises(DataError, match="holds 2 frames"):
+        read_structure(path)
+    end.set_cell(end.cell.array[::-1])
+    write(path, end)
+    with pytest.raises(DataError, match="standard_form"):
+        read_structure(path)
+    end.set_cell(end.cell.array[::-1])
+    end.pbc = (True, True, False)
+    write(path, end)
+    with pytest.raises(DataError, match="must be periodic"):
+        read_structure(path)
 
 
 def test_an_unfinished_run_is_no_start(glasses, tmp_path):
