@@ -3,7 +3,8 @@
     .venv/bin/python md_runs/specimens/collect.py md_runs/specimens/made/glass_1 ...
 
 Each RUN has its analysis beside it, as RUN_analysis. Writes NAME.extxyz.gz (the final structure
-with velocities and origins), NAME.png, specimens.csv and SHA256SUMS beside this script.
+with velocities and origins; glasses in glasses/), NAME.png, specimens.csv and SHA256SUMS beside
+this script.
 """
 
 from __future__ import annotations
@@ -77,7 +78,10 @@ def row_of(run: Path) -> dict[str, Any]:
 
 def write_structure(run: Path) -> Path:
     """Compress the final structure, the same bytes each time; return the file."""
-    target = HERE / f"{run.name}.extxyz.gz"
+    # Together, so that a protocol can be given all glasses.
+    folder = HERE / "glasses" if run.name.startswith("glass_") else HERE
+    folder.mkdir(exist_ok=True)
+    target = folder / f"{run.name}.extxyz.gz"
     packed = gzip.compress((run / "final.extxyz").read_bytes(), mtime=0)
     target.write_bytes(packed)
     return target
@@ -102,7 +106,7 @@ def draw(structure: Path) -> Path:
         axis.set_title(f"{structure.name.split('.')[0]}, {title}")
         axis.set_axis_off()
     figure.tight_layout()
-    target = structure.with_suffix("").with_suffix(".png")
+    target = HERE / f"{structure.name.split('.')[0]}.png"
     figure.savefig(target, dpi=90)
     plt.close(figure)
     return target
@@ -123,7 +127,8 @@ def main(runs: list[Path]) -> None:
     for run in runs:
         structure = write_structure(run)
         draw(structure)
-        lines.append(f"{hashlib.sha256(structure.read_bytes()).hexdigest()}  {structure.name}\n")
+        checksum = hashlib.sha256(structure.read_bytes()).hexdigest()
+        lines.append(f"{checksum}  {structure.relative_to(HERE)}\n")
     (HERE / "SHA256SUMS").write_text("".join(lines))
 
 
