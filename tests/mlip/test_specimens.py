@@ -1,0 +1,137 @@
+"""The shipped specimens: whole, unlike each other, and crystalline where they should be."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from analysis.order.bond_order import bond_order, order_settings
+from analysis.order.crystallinity import equal_error_threshold
+from analysis.pairs.closest import frame_geometry
+from mlip.md.start import read_structure
+
+FOLDER = Path(__file__).resolve().parents[2] / "md_runs" / "specimens"
+GLASSES = ("glass_1", "glass_2", "glass_3")
+NAMES = ("beta", *GLASSES, "slab", "nanograin")
+pytestmark = pytest.mark.skipif(
+    not (FOLDER / "SHA256SUMS").exists(), reason="no specimens here yet: make specimens"
+)
+CLOSEST_ANGSTROM = {
+    ("Li", "Li"): 1.9,
+    ("Li", "P"): 2.2,
+    ("Li", "S"): 1.9,
+    ("P", "P"): 1.9,
+    ("P", "S"): 1.7,
+    ("S", "S"): 1.8,
+}
+
+
+def file_of(name: str) -> Path:
+    return FOLDER / ("glasses" if name in GLASSES else "") / f"{name}.extxyz.gz"
+
+
+@cache
+def specimen(name: str) -> Atoms:
+    return read_structure(file_of(name))
+
+
+@cache
+def phosphorus_order(name: str) -> np.ndarray:
+    atoms = specimen(name)
+    where = atoms.symbols == "P"
+    order, repeated = bond_order(atoms.positions[where], atoms.cell.array, order_settings())
+    assert repeated == 0
+    return order
+
+
+def threshold() -> float:
+    """Between the phosphorus of the crystal and that of the glasses, all at 300 K."""
+    glass = np.concatenate([phosphorus_order(name) for name in GLASSES])
+    return equal_error_threshold(phosphorus_order("beta"), glass)
+
+
+def table() -> dict[str, dict[str, str]]:
+    with (FOLDER / "specimens.csv").open() as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def origin(name: str) -> np.ndarray:
+    atoms = specimen(name)
+    return atoms.arrays["origin"][atoms.symbols == "P"]
+
+
+def test_every_specimen_has_the_checksum_that_is_written_down():
+    written = dict(
+        reversed(line.split()) for line in (FOLDER / "SHA256SUMS").read_text().splitlines()
+    )
+    assert set(written) == {str(file_of(name).relative_to(FOLDER)) for name in NAMES}
+    for name, checksum in written.items():
+        assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == checksum, name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_specimen_is_li3ps4_without_close_contacts_at_a_believable_density(name):
+    atoms = specimen(name)
+    numbers = {kind: int((atoms.symbols == kind).sum()) for kind in ("Li", "P", "S")}
+    assert numbers["Li"] == 3 * numbers["P"]
+    assert numbers["S"] == 4 * numbers["P"]
+    shape = frame_geometry(atoms.get_chemical_symbols(), atoms.positions, atoms.cell.array)
+    assert 1.6 < shape.density_g_cm3 < 2.1
+    for (one, other), least in CLOSEST_ANGSTROM.items():
+        found = shape.closest_angstrom.get(f"{one}-{other}", np.inf)
+        assert found > least, f"{one}-{other}: {found}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_table_tells_of_the_shipped_structure(name):
+    atoms, row = specimen(name), table()[name]
+    assert int(row["atoms"]) == len(atoms)
+    shape = frame_geometry(atoms.get_chemical_symbols(), atoms.positions, atoms.cell.array)
+    assert shape.density_g_cm3 == pytest.approx(float(row["mean_density_g_cm3"]), rel=1e-3)
+    assert float(row["share_of_frames_beyond_trust"]) <= 0.05
+    units = [float(row[f"anion_share_of_P_{kind}"] or 0) for kind in ("PS4", "P2S7", "P2S6")]
+    assert sum(units) + float(row["anion_share_of_P_other"] or 0) == pytest.approx(1, abs=0.01)
+
+
+def test_the_glasses_have_about_a_thousand_atoms_and_are_independent():
+    for name in GLASSES:
+        assert 900 <= len(specimen(name)) <= 1100
+    for one, other in (GLASSES[:2], GLASSES[1:], GLASSES[::2]):
+        first, second = specimen(one), specimen(other)
+        shift = first.get_scaled_positions() - second.get_scaled_positions()
+        shift -= np.round(shift)
+        apart = np.linalg.norm(shift @ first.cell.array, axis=1)
+        # Points at random in a box of 26 Angstrom are 12 Angstrom apart, copies less than one.
+        assert np.median(apart) > 8
+
+
+def test_the_crystal_is_crystalline_and_the_glasses_are_not():
+    level = threshold()
+    assert (phosphorus_order("beta") > level).mean() > 0.97
+    for name in GLASSES:
+        assert (phosphorus_order(name) > level).mean() < 0.05
+
+
+def test_the_slab_has_two_phases_of_at_least_25_angstrom_and_only_one_is_crystalline():
+    atoms, order, where = specimen("slab"), phosphorus_order("slab"), origin("slab")
+    height = atoms.get_volume() / np.linalg.norm(np.cross(*atoms.cell.array[:2]))
+    for phase in ("crystal", "glass"):
+        assert (where == phase).mean() * height > 25.0
+    level = threshold()
+    # At two interfaces of 2 x 31 Angstrom half the neighbours of an atom are in the other phase.
+    assert (order[where == "crystal"] > level).mean() > 0.7
+    assert (order[where == "glass"] > level).mean() < 0.2
+
+
+def test_the_grain_holds_a_fifth_of_the_atoms_and_is_the_crystalline_part():
+    order, where = phosphorus_order("nanograin"), origin("nanograin")
+    assert 0.15 < (where == "crystal").mean() < 0.25
+    level = threshold()
+    assert order[where == "crystal"].mean() > order[where == "glass"].mean() + 0.2
+    assert (order[where == "glass"] > level).mean() < 0.2
