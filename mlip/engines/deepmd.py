@@ -11,10 +11,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mlip.engines.deepmd_calls import BETWEEN, SCRIPT
 from mlip.engines.executables import command
 from mlip.errors import EngineError
-from mlip.execution.job import Job
+from mlip.execution.job import Job, Progress
 from mlip.files import write_json
+
+# Words after the interpreter.
+OF_SCRIPT = ("-m", "mlip.engines.deepmd_script")
+OF_CALLS = ("-m", "mlip.engines.deepmd_calls")
 
 # Data loading in worker processes only costs memory for sets of this size.
 ENVIRONMENT = {"NUM_WORKERS": "0"}
@@ -41,9 +46,53 @@ def script_command() -> tuple[str, ...]:
     A build of one's own writes its own code.
     """
     words = dp_command()
-    if Path(words[0]).parent != Path(sys.prefix) / "bin":
+    if not _is_of_this_environment(words):
         return words
-    return (sys.executable, "-m", "mlip.engines.deepmd_script", *words[1:])
+    return (sys.executable, *OF_SCRIPT, *words[1:])
+
+
+def _is_of_this_environment(words: Sequence[str]) -> bool:
+    return Path(words[0]).parent == Path(sys.prefix) / "bin"
+
+
+def in_one_process(name: str, log: Path, jobs: Sequence[Job]) -> Job | None:
+    """Return a job that makes the calls of ``dp`` of several jobs, one after the other.
+
+    Importing DeePMD-kit takes ten seconds, which each of them would take again.
+
+    Parameters
+    ----------
+    name : str
+        Of the one job.
+    log : Path
+        Its log; it runs in the directory of the log.
+    jobs : sequence of Job
+        All of them write TorchScript (`script_command`), or none does. Paths in their words are
+        absolute; what one writes, a later one may read.
+
+    Returns
+    -------
+    Job or None
+        None where nothing is gained: for fewer than two, and for another build of ``dp``, which
+        may not be imported here.
+    """
+    if len(jobs) < 2 or not _is_of_this_environment(dp_command()):
+        return None
+    writes = jobs[0].argv[1 : 1 + len(OF_SCRIPT)] == OF_SCRIPT
+    skipped = 1 + len(OF_SCRIPT) if writes else 1
+    words = [word for job in jobs for word in (BETWEEN, *job.argv[skipped:])]
+    made = tuple(path for job in jobs for path in job.outputs)
+    return Job(
+        name=name,
+        argv=(sys.executable, *OF_CALLS, *([SCRIPT] if writes else []), *words[1:]),
+        directory=log.parent,
+        log=log,
+        inputs=tuple(path for job in jobs for path in job.inputs if path not in made),
+        outputs=made,
+        environment=ENVIRONMENT,
+        progress=lambda: Progress(sum(path.is_file() for path in made), len(made), "file"),
+        explain=explain,
+    )
 
 
 def explain(tail: str) -> str:
@@ -61,15 +110,20 @@ def test_job(name: str, directory: Path, model: Path, systems: Path, prefix: str
         name=name,
         argv=(
             *dp_command(),
-            *("test", "-m", str(model), "-s", str(systems), "-n", "0", "-d", prefix),
+            *("test", "-m", str(model), "-s", str(systems), "-n", "0"),
+            *("-d", str(directory / prefix), "--log-path", str(_test_log(directory, prefix))),
         ),
         directory=directory,
-        log=directory / f"{prefix}.log",
+        log=directory / f"{prefix}.screen",
         inputs=(model,),
         outputs=tuple(directory / f"{prefix}.{kind}.out" for kind in "efv"),
         environment=ENVIRONMENT,
         explain=explain,
     )
+
+
+def _test_log(directory: Path, prefix: str) -> Path:
+    return directory / f"{prefix}.log"
 
 
 @dataclass(frozen=True)
@@ -109,7 +163,7 @@ def read_test_details(
     EngineError
         If the log names other systems, or the detail files do not fit them.
     """
-    log = directory / f"{prefix}.log"
+    log = _test_log(directory, prefix)
     order = [Path(name) for name in re.findall(r"# testing system : (.+)", log.read_text())]
     if sorted(order) != sorted(shapes):
         raise EngineError(

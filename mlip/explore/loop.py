@@ -216,7 +216,11 @@ def _learn(loop: _Loop, number: int, pools: Sequence[Path]) -> None:
     with loop.stage(number, "train"):
         train(_train_recipe(recipe, folder / "model"), folder / "train", folder / "model")
     with loop.stage(number, "validate"):
-        validation = validate(ValidateRecipe(trust=recipe.trust), folder / "model", folder / "set")
+        validation = validate(
+            ValidateRecipe(trust=recipe.trust, train_frames_per_system=0),
+            folder / "model",
+            folder / "set",
+        )
     summary = read_manifest(folder / "set").summary
     loop.enter(
         replace(

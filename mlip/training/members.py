@@ -1,4 +1,4 @@
-"""The members of a committee: trained side by side, then frozen and compressed one by one."""
+"""The members of a committee: trained side by side, then frozen and compressed in a row."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlip.engines.deepmd import in_one_process
 from mlip.engines.deepmd_train import (
     checkpoint_step,
     compress_job,
@@ -105,37 +106,34 @@ def finished_members(
     tuple of (list of Path, list of str)
         The files at the top of the model directory, and all failures.
     """
+    work = {n: _calls(n, members[n], steps, script) for n in range(len(members)) if not failures[n]}
+    missing = [job for files in work.values() for path, job in files.items() if not path.is_file()]
+    together = in_one_process("freeze", members[0].parent / "freeze.log", missing)
+    # Where one fails, each gets a process of its own: one that fails does not stop the others.
+    ready = together is not None and run_jobs([together], token)[0].ok
     made: list[Path] = []
     found = list(failures)
-    for n, member in enumerate(members):
-        if found[n]:
-            continue
+    for n, files in work.items():
         try:
-            made += _finished(n, member, steps, script, token)
+            for path, job in files.items():
+                if not path.is_file():
+                    if not ready:
+                        run_job(job, token)
+                    with replacing(path) as temporary:
+                        shutil.copyfile(job.outputs[0], temporary)
+                made.append(path)
         except EngineError as error:
             found[n] = str(error)
     return made, found
 
 
-def _finished(n: int, member: Path, steps: int, script: Path | None, token: str) -> list[Path]:
-    """Freeze and compress one member; return its files at the top of the model directory."""
-    frozen = member / "model.pth"
-    work = [
-        (
-            f"model_{n}.pth",
-            freeze_job(f"freeze member {n}", member, member / f"model.ckpt-{steps}.pt", frozen),
-        )
-    ]
+def _calls(n: int, member: Path, steps: int, script: Path | None) -> dict[Path, Job]:
+    """Return what makes the files of one member at the top of the model directory."""
+    top, frozen = member.parent, member / "model.pth"
+    checkpoint = member / f"model.ckpt-{steps}.pt"
+    files = {top / f"model_{n}.pth": freeze_job(f"freeze member {n}", member, checkpoint, frozen)}
     if script is not None:
-        compressed = member / "compressed.pth"
-        job = compress_job(f"compress member {n}", member, frozen, compressed, script)
-        work.append((f"compressed_{n}.pth", job))
-    made = []
-    for name, job in work:
-        final = member.parent / name
-        if not final.is_file():
-            run_job(job, token)
-            with replacing(final) as temporary:
-                shutil.copyfile(job.outputs[0], temporary)
-        made.append(final)
-    return made
+        files[top / f"compressed_{n}.pth"] = compress_job(
+            f"compress member {n}", member, frozen, member / "compressed.pth", script
+        )
+    return files

@@ -25,10 +25,11 @@ from mlip.validation.parity_engines import (
     PYTHON,
     Evaluation,
     evaluations,
-    file_jobs,
+    lammps_points,
     permuted_forces,
     permuted_order,
     python_job,
+    test_jobs,
     write_frames,
 )
 from mlip.validation.parity_frames import ParityFrames, choose_frames
@@ -106,8 +107,11 @@ def run_parity(
     """
     frames = choose_frames(systems, frames_per_system)
     write_frames(frames, work, model.type_map)
-    jobs = [python_job(model, len(frames), work)]
-    jobs += [job for file in model.files for job in file_jobs(file, model, frames, work)]
+    jobs = [
+        python_job(model, len(frames), work),
+        *test_jobs(model, work),
+        *(lammps_points(file, model, frames, work) for file in model.files),
+    ]
     failed = [outcome.failure for outcome in run_jobs(jobs, token) if not outcome.ok]
     if failed:
         raise EngineError("The parity gate could not be run.\n" + failed[0])

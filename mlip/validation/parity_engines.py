@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mlip.engines.deepmd import (
     Predicted,
     Prediction,
+    in_one_process,
     predict_job,
     read_prediction,
     read_test_details,
@@ -84,10 +85,24 @@ def python_job(model: ModelDirectory, groups: int, work: Path) -> Job:
     return predict_job("Python", work, predictions)
 
 
-def file_jobs(
+def test_jobs(model: ModelDirectory, work: Path) -> list[Job]:
+    """Return what runs ``dp test`` with all potentials on all frames."""
+    jobs = [
+        test_job(
+            f"dp test {file.stem}", work / file.stem, file.resolve(), work / SYSTEMS, TEST_PREFIX
+        )
+        for file in model.files
+    ]
+    for job in jobs:
+        job.directory.mkdir(parents=True, exist_ok=True)
+    together = in_one_process("dp test", work / "test.screen", jobs)
+    return jobs if together is None else [together]
+
+
+def lammps_points(
     file: Path, model: ModelDirectory, frames: Sequence[ParityFrames], work: Path
-) -> list[Job]:
-    """Return the jobs of one potential: ``dp test`` and LAMMPS, each on all frames.
+) -> Job:
+    """Return the job that evaluates one potential in LAMMPS on all frames.
 
     LAMMPS evaluates every frame twice: as it is, and with atom types and atoms numbered in
     another order, elements named accordingly. One frame is also evaluated with the elements
@@ -96,7 +111,6 @@ def file_jobs(
     folder = work / file.stem
     folder.mkdir(parents=True, exist_ok=True)
     file = file.resolve()
-    jobs = [test_job(f"dp test {file.stem}", folder, file, work / SYSTEMS, TEST_PREFIX)]
     points = [
         single_point_script(
             work / f"{stem}_{k}_{i}.data",
@@ -124,16 +138,13 @@ def file_jobs(
         )
     script = folder / "in.parity"
     write_text(script, "clear\n".join(points))
-    jobs.append(
-        lammps_job(
-            f"LAMMPS {file.stem}",
-            folder,
-            script,
-            folder / "log.parity",
-            resources=Resources(gpus=min(1, len(visible_gpus()))),
-        )
+    return lammps_job(
+        f"LAMMPS {file.stem}",
+        folder,
+        script,
+        folder / "log.parity",
+        resources=Resources(gpus=min(1, len(visible_gpus()))),
     )
-    return jobs
 
 
 def reordered_types(type_map: Sequence[str]) -> tuple[str, ...]:

@@ -85,7 +85,8 @@ def test_forces_at_rest_are_taken_off(emt_phonons):
     offset = rng.normal(scale=0.05, size=predicted.forces.shape[1:])
     clean = phonons_of(frames, predicted.forces, "copper")
     shifted = phonons_of(frames, predicted.forces + offset, "copper")
-    assert rms_difference(clean, shifted) < 1e-9
+    # Where a frequency is zero it is the root of a rounding error: some 1e-7 THz.
+    assert rms_difference(clean, shifted) < 1e-6
 
 
 def test_forces_21_percent_too_large_are_frequencies_10_percent_too_high(emt_phonons, tmp_path):
