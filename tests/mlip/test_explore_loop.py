@@ -79,10 +79,33 @@ def landed(out: Path) -> dict[str, int]:
     return {p.parent.name: p.stat().st_mtime_ns for p in out.glob("labels/labels/*/label.json")}
 
 
+def test_a_round_goes_on_where_it_was_killed(toy, tmp_path):
+    toy.write_text(toy.read_text().replace("maximum_rounds: 4", "maximum_rounds: 1"))
+    out = tmp_path / "out"
+    killed_at(toy, out, 1, "run")
+    assert read_manifest(out).status == "running"
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/model/model_*.pth")}
+    assert len(before) == 2
+    seen = landed(out)
+    process = start(toy, out)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert landed(out) == seen
+    manifest = read_manifest(out)
+    assert len(manifest.attempts) == 2
+    summary = manifest.summary
+    assert (summary["rounds"], summary["converged"], summary["labels"]) == (1, False, len(seen))
+    assert 0 < summary["accurate_share"]["cold"] <= 1
+    assert len(list(out.glob("round_001/runs/cold-*K/manifest.json"))) == 2
+    assert ase.io.read(out / "round_001" / "chosen.extxyz", ":")
+    assert "Exploration" in (out / "report.html").read_text()
+
+
 @pytest.mark.parametrize(
     "kills",
     [
-        pytest.param(ONE_KILL, id="one"),
+        pytest.param(ONE_KILL, id="one", marks=pytest.mark.slow),
         pytest.param(KILLS, id="every-stage", marks=pytest.mark.kills),
     ],
 )
