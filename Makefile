@@ -26,7 +26,7 @@ STRUCTURE  ?= md_runs/beta
 RUN        ?= $(if $(PROTOCOL),md_runs/$(basename $(notdir $(PROTOCOL))),$(THREE)/ladder_glass)
 ANALYSIS   ?= $(RUN)_analysis
 
-.PHONY: help install doctor demo train validate md analyse report test test-slow test-kills bench bench-calibration lint clean specimens
+.PHONY: help install doctor demo train validate md analyse report test test-slow test-kills bench bench-calibration lint clean specimens ladders
 
 help:
 	@echo "make demo      raw AIMD -> potential -> validation -> MD -> report (20 minutes, 2 cores)"
@@ -37,6 +37,7 @@ help:
 	@echo "make md        $(SHIPPED): crystal, glass and slab at 900 and 1000 K -> $(THREE)/report/report.html"
 	@echo "make md        PROTOCOL=md_runs/protocols/x.yml MODEL=... STRUCTURE=... RUN=md_runs/x"
 	@echo "make specimens the shipped structures of md_runs/specimens made again (hours)"
+	@echo "make ladders   lithium in them at 400, 500 and 600 K (hours)"
 	@echo "make analyse   RUN=md_runs/x ANALYSIS=md_runs/x_analysis"
 	@echo "make report    SET=... MODEL=... RUN=... ANALYSIS=..."
 	@echo "make lint      ruff, mypy, import rules;  make bench  speed and memory"
@@ -106,7 +107,7 @@ specimens: install
 	$(call specimen,$(SPECIMENS)/protocols/slab.yml,slab_start,slab)
 	for seed in 1 2 3; do \
 		$(MLIP) build $(SPECIMENS)/structures/packed.yml --set seed=$$seed --out $(MADE)/packed_$$seed && \
-		$(call specimen,md_runs/protocols/melt_quench_small.yml,packed_$$seed,glass_$$seed) || exit; done
+		$(call specimen,md_runs/protocols/melt_quench_small.yml --set timestep_fs=2,packed_$$seed,glass_$$seed) || exit; done
 	$(MLIP) build $(SPECIMENS)/structures/nanograin.yml --out $(MADE)/nanograin_start
 	$(call specimen,$(SPECIMENS)/protocols/nanograin.yml,nanograin_start,nanograin)
 	for name in $(KINDS); do $(MLIP) analyse $(MADE)/$$name --recipe $(SPECIMENS)/analyse.yml \
@@ -114,6 +115,16 @@ specimens: install
 	$(BIN)/python $(SPECIMENS)/collect.py $(addprefix $(MADE)/,$(KINDS))
 
 specimen = $(MLIP) md $(1) --model $(SHIPPED) --structure $(MADE)/$(2) --out $(MADE)/$(3) $(ACCEPT)
+
+# Lithium in the shipped specimens: one crystal, three glasses, one slab.
+ladders: install
+	$(call specimen_ladder,beta,beta.extxyz.gz)
+	$(call specimen_ladder,glass,glasses)
+	$(call specimen_ladder,slab,slab.extxyz.gz)
+
+specimen_ladder = $(MLIP) md $(SPECIMENS)/protocols/ladder_$(1).yml --model $(SHIPPED) \
+		--structure $(SPECIMENS)/$(2) --out $(MADE)/ladder_$(1) $(ACCEPT) && \
+	$(MLIP) analyse $(MADE)/ladder_$(1) --out $(MADE)/ladder_$(1)_analysis
 
 analyse: install
 	$(MLIP) analyse $(RUN) --out $(ANALYSIS)

@@ -134,6 +134,21 @@ def tiny_model(laboratory, tiny_set, one_core) -> Path:
 
 
 @pytest.fixture(scope="session")
+def foreign_model(laboratory, tiny_model, tiny_set, one_core) -> Path:
+    """One potential of the committee, without a manifest, validated."""
+    foreign = laboratory / "foreign"
+    with one_at_a_time(laboratory):
+        foreign.mkdir(exist_ok=True)
+        for name in ("model_0.pth", "type_map.json"):
+            if not (foreign / name).exists():
+                shutil.copy(tiny_model / name, foreign)
+    command = ["validate", str(foreign), "--data", str(tiny_set)]
+    command += ["--set", "parity_frames=1", "--out", str(foreign / "validation")]
+    made(laboratory, command)
+    return foreign
+
+
+@pytest.fixture(scope="session")
 def tiny_structure(laboratory) -> Path:
     """One cell of beta-Li3PS4, 32 atoms."""
     return made(laboratory, ["build", "beta-Li3PS4", "--out", str(laboratory / "structure")])

@@ -12,6 +12,7 @@ import pytest
 
 from mlip.errors import GateError, InputError
 from mlip.files import read_json
+from mlip.manifest import read_manifest
 from mlip.model_directory import parity_status, read_model_directory
 from mlip.recipes.validate import AcceptanceLimits, ValidateRecipe
 from mlip.validation.reference import read_system, require_frames
@@ -130,23 +131,19 @@ def test_a_member_that_does_not_match_its_compressed_form_is_refused(model, tiny
     assert not (broken / "MODEL_CARD.md").exists()
 
 
-def test_one_foreign_potential_is_validated_unproved_and_without_trust(model, tiny_set, tmp_path):
-    foreign = tmp_path / "foreign"
-    foreign.mkdir()
-    for name in ("model_0.pth", "type_map.json"):
-        shutil.copy(model / name, foreign)
-    manifest = validate(RECIPE, foreign, tiny_set)
-    assert parity_status(foreign).ok
-    metrics = read_json(foreign / "validation" / "metrics.json")
+def test_one_foreign_potential_is_validated_unproved_and_without_trust(foreign_model):
+    folder = foreign_model / "validation"
+    assert parity_status(foreign_model).ok
+    metrics = read_json(folder / "metrics.json")
     assert metrics["training"] == {"data": "unknown", "unproved": True, "range": None}
     # Nobody knows whether it was trained on the training frames of this set.
     assert set(metrics["splits"]) == {"test"}
     assert set(metrics["splits"]["test"]["by_independence"]) == {"unknown"}
     assert not metrics["trust"]["written"]
     assert "committee of two" in metrics["trust"]["reason"]
-    assert not (foreign / "validation" / "trust.json").exists()
-    assert "has no manifest" in manifest.summary["errors_are_of"]
-    assert "UNPROVED" in (foreign / "MODEL_CARD.md").read_text()
+    assert not (folder / "trust.json").exists()
+    assert "has no manifest" in read_manifest(folder).summary["errors_are_of"]
+    assert "UNPROVED" in (foreign_model / "MODEL_CARD.md").read_text()
 
 
 def test_dynamics_elsewhere_needs_parity_where_md_looks_for_it(model, tiny_set, tmp_path):
