@@ -9,7 +9,9 @@ import zipfile
 
 import pytest
 
-from mlip.engines.deepmd import script_command
+from mlip.engines.deepmd import in_one_process, script_command, test_job
+from mlip.engines.deepmd_calls import calls
+from mlip.engines.deepmd_train import compress_job, freeze_job
 from mlip.model_directory import read_model_directory
 
 # In a process of its own: DeePMD-kit sets the threads of the process that imports it.
@@ -102,3 +104,31 @@ def test_a_build_of_ones_own_writes_its_own_code(monkeypatch):
     assert script_command()[1:] == ("-m", "mlip.engines.deepmd_script", "--pt")
     monkeypatch.setenv("LIPS_MLIP_DP", "/bin/echo dp")
     assert script_command() == ("/bin/echo", "dp", "--pt")
+
+
+def test_calls_in_one_process_are_those_of_the_jobs(monkeypatch, tmp_path):
+    monkeypatch.delenv("LIPS_MLIP_DP", raising=False)
+    frozen, small = tmp_path / "model.pth", tmp_path / "compressed.pth"
+    jobs = [
+        freeze_job("freeze", tmp_path, tmp_path / "model.ckpt-1.pt", frozen),
+        compress_job("compress", tmp_path, frozen, small, tmp_path / "closest.json"),
+    ]
+    together = in_one_process("both", tmp_path / "both.log", jobs)
+    assert together.argv[1:4] == ("-m", "mlip.engines.deepmd_calls", "--script")
+    assert calls(list(together.argv[4:])) == [list(job.argv[3:]) for job in jobs]
+    assert [words[:2] for words in calls(list(together.argv[4:]))] == [
+        ["--pt", "freeze"],
+        ["--pt", "compress"],
+    ]
+    assert together.outputs == (frozen, small)
+    # What one of them writes is not there before.
+    assert set(together.inputs) == {tmp_path / "model.ckpt-1.pt", tmp_path / "closest.json"}
+
+    tests = [test_job(f"test {k}", tmp_path, frozen, tmp_path, f"t{k}") for k in range(2)]
+    together = in_one_process("tests", tmp_path / "tests.log", tests)
+    assert "--script" not in together.argv
+    assert calls(list(together.argv[3:])) == [list(job.argv[1:]) for job in tests]
+
+    assert in_one_process("one", tmp_path / "one.log", jobs[:1]) is None
+    monkeypatch.setenv("LIPS_MLIP_DP", "/bin/echo dp")
+    assert in_one_process("foreign", tmp_path / "both.log", jobs) is None

@@ -7,11 +7,13 @@ import shutil
 import zipfile
 
 import numpy as np
+import pytest
 from stages import engine_log_starts, kill_when, mlip_process
 
 from mlip.cli import main
 from mlip.engines.deepmd_train import last_checkpoint, read_learning_curve, training_progress
 from mlip.manifest import read_manifest
+from mlip.training.members import finished_members
 
 
 def test_a_committee_has_all_promised_files(tiny_model):
@@ -107,6 +109,23 @@ def test_one_failed_member_does_not_lose_the_others(tiny_model, laboratory, tmp_
     assert main(command) == 0
     assert (out / "model_1.pth").is_file()
     assert read_manifest(out).status == "complete"
+
+
+@pytest.mark.slow
+def test_a_member_that_cannot_be_frozen_does_not_lose_the_others(tiny_model, tmp_path):
+    out = tmp_path / "model"
+    shutil.copytree(tiny_model, out)
+    for name in ("model_0.pth", "model_1.pth"):
+        (out / name).unlink()
+    broken = out / "member_1" / "model.ckpt-40.pt"
+    broken.write_bytes(b"torn")
+    members = [out / "member_0", out / "member_1"]
+    made, failures = finished_members(members, 40, None, ["", ""], "test")
+    assert made == [out / "model_0.pth"]
+    assert made[0].read_bytes() == (tiny_model / "model_0.pth").read_bytes()
+    assert not failures[0]
+    assert "freeze member 1" in failures[1]
+    assert not (out / "model_1.pth").exists()
 
 
 def test_kill_during_training_then_the_same_command_resumes(tiny_set, laboratory, tmp_path):
