@@ -14,7 +14,8 @@ OWN_RECIPE := training_data/recipes/train_li3ps4.yml
 
 SPECIMENS  := md_runs/specimens
 MADE       := $(SPECIMENS)/made
-KINDS      := beta glass_1 glass_2 glass_3 slab nanograin
+GLASSES    := glass_1 glass_2 glass_3 background
+KINDS      := beta slab nanograin $(GLASSES)
 
 RECIPE     ?= $(OWN_RECIPE)
 # Without MODEL=models/x: what make train writes and make validate judges, and what make md takes.
@@ -105,9 +106,9 @@ specimens: install
 	$(call specimen,$(SPECIMENS)/protocols/lateral_glass.yml,lattice,lateral_glass)
 	$(MLIP) build $(SPECIMENS)/structures/slab.yml --out $(MADE)/slab_start
 	$(call specimen,$(SPECIMENS)/protocols/slab.yml,slab_start,slab)
-	for seed in 1 2 3; do \
-		$(MLIP) build $(SPECIMENS)/structures/packed.yml --set seed=$$seed --out $(MADE)/packed_$$seed && \
-		$(call specimen,md_runs/protocols/melt_quench_small.yml --set timestep_fs=2,packed_$$seed,glass_$$seed) || exit; done
+	for name in $(GLASSES); do \
+		$(MLIP) build $(SPECIMENS)/structures/$$name.yml --out $(MADE)/$${name}_start && \
+		$(call specimen,$(SPECIMENS)/protocols/glass.yml,$${name}_start,$$name) || exit; done
 	$(MLIP) build $(SPECIMENS)/structures/nanograin.yml --out $(MADE)/nanograin_start
 	$(call specimen,$(SPECIMENS)/protocols/nanograin.yml,nanograin_start,nanograin)
 	for name in $(KINDS); do $(MLIP) analyse $(MADE)/$$name --recipe $(SPECIMENS)/analyse.yml \

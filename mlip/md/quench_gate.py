@@ -53,13 +53,28 @@ def freezing_share(
     return round(untrusted_share(table, levels), 4)
 
 
-def require_trusted_quench(share: float | None, directory: Path, *, accepted: bool) -> None:
+def allowed_share(atoms: int) -> float:
+    """Return the share of frames beyond trust that a quench of so many atoms may have.
+
+    A frame counts by its worst atom. With parts of a box that go wrong independently, a box k
+    times larger keeps within the level in a share of its frames that is raised to the power k.
+    Boxes smaller than that of the limit are allowed as much as it.
+    """
+    times = max(1.0, atoms / limits().atoms_of_the_untrusted_share.value)
+    return 1.0 - (1.0 - limits().untrusted_share_of_a_quench.value) ** times
+
+
+def require_trusted_quench(
+    share: float | None, atoms: int, directory: Path, *, accepted: bool
+) -> None:
     """Refuse to go on with a glass whose quench the potential did not know.
 
     Parameters
     ----------
     share : float or None
         See `freezing_share`; where nobody can tell, that is said and nothing is refused.
+    atoms : int
+        In the box.
     directory : Path
         Of the stage, for the message.
     accepted : bool
@@ -68,7 +83,7 @@ def require_trusted_quench(share: float | None, directory: Path, *, accepted: bo
     Raises
     ------
     GateError
-        If more frames than `protocol_limits.yml` allows are beyond trust.
+        If more frames are beyond trust than `allowed_share`.
     """
     if share is None:
         tell(
@@ -76,11 +91,12 @@ def require_trusted_quench(share: float | None, directory: Path, *, accepted: bo
             "member, is not calibrated, or did not look while the glass froze."
         )
         return
-    allowed = limits().untrusted_share_of_a_quench.value
+    allowed = allowed_share(atoms)
     if share > allowed and not accepted:
         raise GateError(
             f"{directory}: while the glass froze, the committee distrusted {100 * share:.1f} % of "
-            f"the frames, expected at most {100 * allowed:g} %: forces that may be wrong made its "
-            "structure. Label frames of untrusted.extxyz and train on them, quench more slowly, "
-            "or go on all the same with --accept-untrusted (the manifest records it)."
+            f"the frames, expected at most {100 * allowed:.3g} % for {atoms} atoms: forces that "
+            "may be wrong made its structure. Label frames of untrusted.extxyz and train on them, "
+            "quench more slowly, or go on all the same with --accept-untrusted (the manifest "
+            "records it)."
         )

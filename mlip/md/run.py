@@ -308,7 +308,9 @@ def _run_stages(
             record = run_stage(plan, around)
             if glass and part is quench:
                 freezing = freezing_share(record, part, glass, levels)
-                require_trusted_quench(freezing, plan.directory, accepted=accept_untrusted)
+                require_trusted_quench(
+                    freezing, len(atoms), plan.directory, accepted=accept_untrusted
+                )
         except MlipError:
             # What a run that broke down has seen stays readable.
             if so_far := records_so_far(records, plan, around):

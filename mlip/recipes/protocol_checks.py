@@ -28,6 +28,7 @@ class ProtocolLimits(Recipe):
     longest_timestep_when_hot: Limit
     glass_ageing_share: Limit
     untrusted_share_of_a_quench: Limit
+    atoms_of_the_untrusted_share: Limit
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from mlip.cli import main
 from mlip.errors import GateError
 from mlip.files import write_json
 from mlip.manifest import read_manifest
-from mlip.md.quench_gate import frames_while_freezing, require_trusted_quench
+from mlip.md.quench_gate import allowed_share, frames_while_freezing, require_trusted_quench
 from mlip.md.watch import DeviationTable
 from mlip.recipes.protocol import Protocol
 
@@ -104,10 +104,20 @@ def test_a_distrusted_quench_makes_no_glass_until_it_is_accepted(command, tmp_pa
 
 def test_up_to_five_percent_of_the_frames_may_be_distrusted(tmp_path, capsys):
     for share in (0.0, 0.05):
-        require_trusted_quench(share, tmp_path, accepted=False)
+        require_trusted_quench(share, 100, tmp_path, accepted=False)
     assert "Caution" not in capsys.readouterr().err
-    require_trusted_quench(None, tmp_path, accepted=False)
+    require_trusted_quench(None, 100, tmp_path, accepted=False)
     assert "nobody can tell" in capsys.readouterr().err
-    with pytest.raises(GateError, match=r"distrusted 5\.1 % of the frames, expected at most 5 %"):
-        require_trusted_quench(0.051, tmp_path, accepted=False)
-    require_trusted_quench(0.051, tmp_path, accepted=True)
+    with pytest.raises(GateError, match=r"distrusted 5\.1 % .* at most 5 % for 400 atoms"):
+        require_trusted_quench(0.051, 400, tmp_path, accepted=False)
+    require_trusted_quench(0.051, 400, tmp_path, accepted=True)
+
+
+def test_a_larger_box_may_have_more_frames_for_the_same_share_of_atoms(tmp_path):
+    assert allowed_share(32) == allowed_share(400) == pytest.approx(0.05)
+    # Two boxes of 400 side by side are both within the level in 0.95 ** 2 of the frames.
+    assert allowed_share(800) == pytest.approx(1 - 0.95**2)
+    assert allowed_share(2000) == pytest.approx(0.2262, abs=1e-4)
+    require_trusted_quench(0.09, 800, tmp_path, accepted=False)
+    with pytest.raises(GateError, match=r"distrusted 9\.9 % .* at most 9\.75 % for 800 atoms"):
+        require_trusted_quench(0.099, 800, tmp_path, accepted=False)
