@@ -104,7 +104,7 @@ def explain(tail: str) -> str:
     return errors[-1] if errors else ""
 
 
-def test_job(name: str, directory: Path, model: Path, systems: Path, prefix: str) -> Job:
+def dp_test_job(name: str, directory: Path, model: Path, systems: Path, prefix: str) -> Job:
     """Return the job that runs ``dp test`` on all frames of all systems below a folder."""
     return Job(
         name=name,
@@ -153,7 +153,7 @@ def read_test_details(
     Parameters
     ----------
     directory, prefix
-        As in `test_job`.
+        As in `dp_test_job`.
     shapes : mapping of Path to (int, int)
         Frames and atoms of every system. The files hold all systems one after the other, in an
         order that only the log tells.

@@ -24,12 +24,12 @@ from mlip.model_directory import PARITY_SCHEMA, ModelDirectory, Precision, netwo
 from mlip.validation.parity_engines import (
     PYTHON,
     Evaluation,
+    dp_test_jobs,
     evaluations,
     lammps_points,
     permuted_forces,
     permuted_order,
     python_job,
-    test_jobs,
     write_frames,
 )
 from mlip.validation.parity_frames import ParityFrames, choose_frames
@@ -109,7 +109,7 @@ def run_parity(
     write_frames(frames, work, model.type_map)
     jobs = [
         python_job(model, len(frames), work),
-        *test_jobs(model, work),
+        *dp_test_jobs(model, work),
         *(lammps_points(file, model, frames, work) for file in model.files),
     ]
     failed = [outcome.failure for outcome in run_jobs(jobs, token) if not outcome.ok]

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from mlip.engines.deepmd import (
     Predicted,
     Prediction,
+    dp_test_job,
     in_one_process,
     predict_job,
     read_prediction,
     read_test_details,
-    test_job,
 )
 from mlip.engines.lammps import lammps_job, single_point_script
 from mlip.engines.lammps_output import read_single_point
@@ -85,10 +85,10 @@ def python_job(model: ModelDirectory, groups: int, work: Path) -> Job:
     return predict_job("Python", work, predictions)
 
 
-def test_jobs(model: ModelDirectory, work: Path) -> list[Job]:
+def dp_test_jobs(model: ModelDirectory, work: Path) -> list[Job]:
     """Return what runs ``dp test`` with all potentials on all frames."""
     jobs = [
-        test_job(
+        dp_test_job(
             f"dp test {file.stem}", work / file.stem, file.resolve(), work / SYSTEMS, TEST_PREFIX
         )
         for file in model.files

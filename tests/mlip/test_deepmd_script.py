@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-from mlip.engines.deepmd import in_one_process, script_command, test_job
+from mlip.engines.deepmd import dp_test_job, in_one_process, script_command
 from mlip.engines.deepmd_calls import calls
 from mlip.engines.deepmd_train import compress_job, freeze_job
 from mlip.model_directory import read_model_directory
@@ -124,7 +124,7 @@ def test_calls_in_one_process_are_those_of_the_jobs(monkeypatch, tmp_path):
     # What one of them writes is not there before.
     assert set(together.inputs) == {tmp_path / "model.ckpt-1.pt", tmp_path / "closest.json"}
 
-    tests = [test_job(f"test {k}", tmp_path, frozen, tmp_path, f"t{k}") for k in range(2)]
+    tests = [dp_test_job(f"test {k}", tmp_path, frozen, tmp_path, f"t{k}") for k in range(2)]
     together = in_one_process("tests", tmp_path / "tests.log", tests)
     assert "--script" not in together.argv
     assert calls(list(together.argv[3:])) == [list(job.argv[1:]) for job in tests]

@@ -158,9 +158,9 @@ def test_what_is_right_passes(stages, keys):
 
 def test_a_long_step_in_a_melt_is_cautioned_against():
     hot = {**MELT, "barostat": "iso"}
-    assert "2 fs at 1500 K" in cautions(protocol(hot, timestep_fs=2).programme())[0]
-    assert cautions(protocol(hot, timestep_fs=1).programme()) == ()
-    assert cautions(protocol(HOLD, timestep_fs=2).programme()) == ()
+    assert "3 fs at 1500 K" in cautions(protocol(hot, timestep_fs=3).programme())[0]
+    assert cautions(protocol(hot, timestep_fs=2).programme()) == ()
+    assert cautions(protocol(HOLD, timestep_fs=3).programme()) == ()
 
 
 def test_the_protocols_that_the_work_needs_are_shipped():
