@@ -18,8 +18,8 @@ from mlip.execution.job import Job, Progress
 from mlip.files import write_json
 
 # Words after the interpreter.
-OF_SCRIPT = ("-m", "mlip.engines.deepmd_script")
 OF_CALLS = ("-m", "mlip.engines.deepmd_calls")
+OF_SCRIPT = (*OF_CALLS, SCRIPT)
 
 # Data loading in worker processes only costs memory for sets of this size.
 ENVIRONMENT = {"NUM_WORKERS": "0"}
@@ -84,7 +84,7 @@ def in_one_process(name: str, log: Path, jobs: Sequence[Job]) -> Job | None:
     made = tuple(path for job in jobs for path in job.outputs)
     return Job(
         name=name,
-        argv=(sys.executable, *OF_CALLS, *([SCRIPT] if writes else []), *words[1:]),
+        argv=(sys.executable, *(OF_SCRIPT if writes else OF_CALLS), *words[1:]),
         directory=log.parent,
         log=log,
         inputs=tuple(path for job in jobs for path in job.inputs if path not in made),

@@ -19,19 +19,6 @@ def calls(words: list[str]) -> list[list[str]]:
     return [list(part) for between, part in parts if not between]
 
 
-def forget_classes() -> None:
-    """Forget the classes that TorchScript has met, as in a new process.
-
-    Else it gives those of the next model other names, and the file of a member would depend on
-    which were written before it.
-    """
-    import torch
-
-    torch._C._jit_clear_class_registry()
-    torch.jit._recursive.concrete_type_store = torch.jit._recursive.ConcreteTypeStore()
-    torch.jit._state._clear_class_state()
-
-
 if __name__ == "__main__":
     from deepmd.main import main
 
@@ -43,4 +30,3 @@ if __name__ == "__main__":
         del arguments[0]
     for call in calls(arguments):
         main(call)
-        forget_classes()

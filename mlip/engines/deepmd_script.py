@@ -1,6 +1,6 @@
 """``dp`` for writing TorchScript, with two functions of DeePMD-kit in a form that costs less.
 
-``python -m mlip.engines.deepmd_script --pt freeze ...``, see `mlip.engines.deepmd.script_command`.
+Used by ``python -m mlip.engines.deepmd_calls --script``, see `mlip.engines.deepmd.script_command`.
 Frozen and compressed models keep the code that they were written with, so any LAMMPS gains;
 `tests/benchmarks/deepmd_script.py` compares them with those that plain ``dp`` writes.
 
@@ -139,10 +139,3 @@ def replace_in_deepmd() -> None:
     for module in list(sys.modules.values()):
         if getattr(module, "nlist_distinguish_types", None) is old:
             module.nlist_distinguish_types = neighbours_by_type  # type: ignore[attr-defined]
-
-
-if __name__ == "__main__":
-    from deepmd.main import main
-
-    replace_in_deepmd()
-    main()

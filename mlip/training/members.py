@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from mlip.engines.deepmd import in_one_process
@@ -107,24 +108,38 @@ def finished_members(
         The files at the top of the model directory, and all failures.
     """
     work = {n: _calls(n, members[n], steps, script) for n in range(len(members)) if not failures[n]}
-    missing = [job for files in work.values() for path, job in files.items() if not path.is_file()]
-    together = in_one_process("freeze", members[0].parent / "freeze.log", missing)
-    # Where one fails, each gets a process of its own: one that fails does not stop the others.
-    ready = together is not None and run_jobs([together], token)[0].ok
+    # With all calls of a member: the names inside a compressed file are others without the freeze.
+    missing = {
+        n: list(f.values()) for n, f in work.items() if not all(path.is_file() for path in f)
+    }
+    written = len(missing) > 1 and _all_at_once(missing, members[0].parent, token)
     made: list[Path] = []
     found = list(failures)
     for n, files in work.items():
         try:
+            if n in missing and not written:
+                own = in_one_process(f"freeze member {n}", members[n] / "freeze.log", missing[n])
+                for job in missing[n] if own is None else [own]:
+                    run_job(job, token)
             for path, job in files.items():
                 if not path.is_file():
-                    if not ready:
-                        run_job(job, token)
                     with replacing(path) as temporary:
                         shutil.copyfile(job.outputs[0], temporary)
                 made.append(path)
         except EngineError as error:
             found[n] = str(error)
     return made, found
+
+
+def _all_at_once(missing: Mapping[int, Sequence[Job]], top: Path, token: str) -> bool:
+    """Make the calls of several members in one process; return whether that worked."""
+    together = in_one_process("freeze", top / "freeze.log", list(chain(*missing.values())))
+    if together is None:
+        return False
+    (outcome,) = run_jobs([together], token)
+    if outcome.failure:
+        tell(f"{outcome.failure}\nNow each member by itself: one that fails stops no other.")
+    return outcome.ok
 
 
 def _calls(n: int, member: Path, steps: int, script: Path | None) -> dict[Path, Job]:

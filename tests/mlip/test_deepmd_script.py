@@ -101,7 +101,7 @@ def test_frozen_and_compressed_models_have_no_table_of_atoms_times_ghosts(tiny_m
 
 def test_a_build_of_ones_own_writes_its_own_code(monkeypatch):
     monkeypatch.delenv("LIPS_MLIP_DP", raising=False)
-    assert script_command()[1:] == ("-m", "mlip.engines.deepmd_script", "--pt")
+    assert script_command()[1:] == ("-m", "mlip.engines.deepmd_calls", "--script", "--pt")
     monkeypatch.setenv("LIPS_MLIP_DP", "/bin/echo dp")
     assert script_command() == ("/bin/echo", "dp", "--pt")
 
@@ -115,7 +115,7 @@ def test_calls_in_one_process_are_those_of_the_jobs(monkeypatch, tmp_path):
     ]
     together = in_one_process("both", tmp_path / "both.log", jobs)
     assert together.argv[1:4] == ("-m", "mlip.engines.deepmd_calls", "--script")
-    assert calls(list(together.argv[4:])) == [list(job.argv[3:]) for job in jobs]
+    assert calls(list(together.argv[4:])) == [list(job.argv[4:]) for job in jobs]
     assert [words[:2] for words in calls(list(together.argv[4:]))] == [
         ["--pt", "freeze"],
         ["--pt", "compress"],
