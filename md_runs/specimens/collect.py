@@ -35,6 +35,7 @@ QUANTITIES = (
     "anion_share_of_P_PS4",
     "anion_share_of_P_P2S7",
     "anion_share_of_P_P2S6",
+    "anion_share_of_P_P-chain",
     "anion_share_of_P_other",
     "share_of_S_free",
     "rdf_first_peak_Li-S",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlip.engines.executables import command
 from mlip.engines.lammps_failures import FAILURES, explain, failure_in
+from mlip.engines.lammps_start import without_script
 from mlip.errors import BlowUpError, EngineError
 from mlip.execution.job import Job, Progress, Resources
 from mlip.execution.local import available_cores, visible_gpus
@@ -55,9 +56,10 @@ def lammps_words(resources: Resources, arguments: Sequence[str]) -> tuple[str, .
     site = read_site()
     launched = resources.ranks > 1 or bool(site.launcher)
     launcher = mpi_command(resources.ranks, resources.threads) if launched else ()
-    words = (*launcher, *lmp_command(), *arguments)
     if not site.prologue:
-        return words
+        return (*launcher, *without_script(lmp_command()), *arguments)
+    # The script extends what a prologue sets.
+    words = (*launcher, *lmp_command(), *arguments)
     bash = shutil.which("bash")
     if bash is None:
         raise EngineError(f"{site_file()}: its prologue needs bash, which is not on the PATH.")

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlip.engines.lammps import blew_up, lmp_command, pair_lines, setup_lines
+from mlip.engines.lammps import blew_up, lammps_words, pair_lines, setup_lines
 from mlip.errors import BlowUpError, DataError, EngineError, InputError
+from mlip.execution.job import Resources
 from mlip.files import write_json
 from mlip.md.guards import (
     GUARDS,
@@ -56,9 +57,9 @@ def bare_lammps(monkeypatch):
 def lammps(directory: Path, lines: list[str], *, blocks: int | None = None) -> tuple[int, str]:
     """Run a script; return the exit code and all that was said, as the error of a job is."""
     (directory / "in.lmp").write_text("\n".join(lines) + "\n")
-    words = [*lmp_command(), "-in", "in.lmp", "-log", "log.lammps", "-nocite"]
+    words = lammps_words(Resources(), ["-in", "in.lmp", "-log", "log.lammps", "-nocite"])
     if blocks is not None:
-        words = ["bash", "-c", f'ulimit -f {blocks}; exec "$@"', "bash", *words]
+        words = ("bash", "-c", f'ulimit -f {blocks}; exec "$@"', "bash", *words)
     done = subprocess.run(words, cwd=directory, capture_output=True, text=True, check=False)
     log = directory / "log.lammps"
     said = log.read_text() if log.is_file() else ""

@@ -10,7 +10,8 @@ import pytest
 from analysis import open_foreign
 from analysis.displacements.displacements import displacements_of
 from analysis.displacements.non_gaussian import non_gaussian
-from mlip.engines.lammps import lmp_command
+from mlip.engines.lammps import lammps_words
+from mlip.execution.job import Resources
 
 SCRIPT = """
 units metal
@@ -39,7 +40,7 @@ run 800
 def argon(tmp_path_factory, one_core):
     folder = tmp_path_factory.mktemp("nongauss")
     (folder / "in.argon").write_text(SCRIPT)
-    words = [*lmp_command(), "-in", "in.argon", "-nocite"]
+    words = lammps_words(Resources(), ["-in", "in.argon", "-nocite"])
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-2000:]
     return folder

@@ -12,8 +12,9 @@ from ase.build import bulk
 from ase.io import read
 
 from mlip.cli import main
-from mlip.engines.lammps import lmp_command
+from mlip.engines.lammps import lammps_words
 from mlip.engines.lammps_output import read_thermo
+from mlip.execution.job import Resources
 from mlip.md.script import Attempt, Start, stage_script
 from mlip.md.start import gets_tilts, ids_by_origin, is_triclinic, write_start
 from mlip.recipes.protocol import Protocol
@@ -96,7 +97,7 @@ def both_ways(folder, atoms, elements, models, timestep_fs, kelvin, names, pair=
             text = re.sub(r"%\.10g", "%.16g", text)
             script += [f"shell cd {case}", f"log {attempt.log}", text, "clear"]
         (folder / "in.all").write_text("\n".join(script))
-        words = [*lmp_command(), "-in", "in.all", "-nocite"]
+        words = lammps_words(Resources(), ["-in", "in.all", "-nocite"])
         done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stdout[-2000:]
         for name, (ends, tables) in found.items():

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import uuid
+from pathlib import Path
 
 import pytest
 
 from mlip.doctor.site import check_site
 from mlip.engines.lammps import lammps_job, lammps_words, lmp_command, setup_lines
+from mlip.engines.lammps_start import without_script
 from mlip.errors import EngineError, InputError, RecipeError
 from mlip.execution.job import Resources
 from mlip.execution.local import run_job
@@ -35,7 +40,7 @@ def site(tmp_path, monkeypatch):
 def test_without_a_site_file_all_is_as_installed():
     assert site_file() is None
     assert read_site() == Site()
-    assert lammps_words(Resources(), ["-h"]) == (*lmp_command(), "-h")
+    assert lammps_words(Resources(), ["-h"]) == (*without_script(lmp_command()), "-h")
     assert check_site().status == "absent"
 
 
@@ -95,6 +100,26 @@ def test_the_environment_goes_before_the_site_file(site, monkeypatch):
     site("lammps_command: [sh]\n")
     monkeypatch.setenv("LIPS_MLIP_LAMMPS", "true")
     assert lmp_command()[0].endswith("/true")
+
+
+def test_the_engine_is_started_with_what_its_console_script_sets(monkeypatch, tmp_path):
+    script = lmp_command()
+    assert script == (str(Path(sys.prefix) / "bin" / "lmp"),)
+    words = without_script(script)
+    assert not {script[0], sys.executable} & set(words)
+    show = tmp_path / "show.py"
+    show.write_text("import os\nfor name in sorted(os.environ): print(name, os.environ[name])\n")
+    # What the engine finds around it: of the script, its binary replaced, and of our words.
+    ask = "import sys; from lammps import executable as e; e._program = lambda _, words: "
+    ask += "e.subprocess.call([sys.executable, *words]); e.lmp()"
+    old = subprocess.run([sys.executable, "-c", ask, show], capture_output=True, text=True)
+    new = subprocess.run([*words[:-1], sys.executable, show], capture_output=True, text=True)
+    assert "LAMMPS_PLUGIN_PATH" in new.stdout
+    assert new.stdout == old.stdout
+    assert without_script(("/usr/bin/lmp",)) == ("/usr/bin/lmp",)
+
+    monkeypatch.setenv("LAMMPS_PLUGIN_PATH", "/mine")
+    assert any(re.fullmatch("LAMMPS_PLUGIN_PATH=.+:/mine", word) for word in without_script(script))
 
 
 def test_a_program_that_is_not_there_is_named_with_its_file(site):

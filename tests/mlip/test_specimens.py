@@ -17,6 +17,7 @@ from analysis.pairs.closest import frame_geometry
 from mlip.md.start import read_structure
 
 FOLDER = Path(__file__).resolve().parents[2] / "md_runs" / "specimens"
+KINDS = ("PS4", "P2S7", "P2S6", "P-chain")
 GLASSES = ("glass_1", "glass_2", "glass_3")
 NAMES = ("beta", *GLASSES, "slab", "nanograin", "background")
 pytestmark = pytest.mark.skipif(
@@ -96,7 +97,7 @@ def test_the_table_tells_of_the_shipped_structure(name):
     assert shape.density_g_cm3 == pytest.approx(float(row["mean_density_g_cm3"]), rel=1e-3)
     # Of an atom, eV/A; P2S7 of the glasses lies between this and the level of trust.
     assert float(row["p95_max_force_deviation_ev_per_angstrom"]) <= 0.25
-    units = [float(row[f"anion_share_of_P_{kind}"] or 0) for kind in ("PS4", "P2S7", "P2S6")]
+    units = [float(row[f"anion_share_of_P_{kind}"] or 0) for kind in KINDS]
     assert sum(units) + float(row["anion_share_of_P_other"] or 0) == pytest.approx(1, abs=0.01)
 
 

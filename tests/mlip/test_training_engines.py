@@ -152,7 +152,7 @@ def test_dpa3_is_trained_frozen_and_runs_in_lammps(tiny_set, laboratory, one_cor
         )
     )
     done = subprocess.run(
-        [*lammps.lmp_command(), "-in", str(script), "-log", "none"],
+        lammps.lammps_words(Resources(), ["-in", str(script), "-log", "none"]),
         cwd=tmp_path,
         capture_output=True,
         text=True,
