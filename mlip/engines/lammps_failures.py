@@ -54,7 +54,8 @@ FAILURES: tuple[Failure, ...] = (
         r"CUDA out of memory|CUDA error: out of memory|cudaErrorMemoryAllocation",
         EngineError,
         "The GPU memory is too small for this number of atoms.",
-        "Use more GPUs, a smaller cell or a compressed model.",
+        "Use more GPUs a run (`runs_at_once` of the site file), a smaller cell or a compressed "
+        "model.",
     ),
     Failure(
         "memory",

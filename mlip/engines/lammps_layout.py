@@ -16,6 +16,7 @@ from mlip.errors import EngineError
 from mlip.execution.job import Resources
 from mlip.execution.local import available_cores, run_jobs, visible_gpus
 from mlip.execution.progress import tell
+from mlip.execution.shares import Share
 from mlip.execution.speed import recall_record, remember_record
 from mlip.files import sha256, write_text
 from mlip.recipes.site import read_site
@@ -110,23 +111,33 @@ def best_layout(
     return found
 
 
-def known_layout(models: Sequence[Path], atoms: int) -> Layout | None:
-    """Return the layout that an earlier run found, without probing; None before the first."""
-    kept = recall_record(STORE, layout_key(models, atoms))
+def known_layout(models: Sequence[Path], atoms: int, share: Share | None = None) -> Layout | None:
+    """Return the layout that an earlier run found, without probing; None before the first.
+
+    Parameters
+    ----------
+    models : sequence of Path
+    atoms : int
+    share : Share, optional
+        On that part of the machine; on all that this process may use without it.
+    """
+    kept = recall_record(STORE, layout_key(models, atoms, share))
     try:
         return Layout(**kept) if kept else None
     except TypeError:
         return None
 
 
-def layout_key(models: Sequence[Path], atoms: int) -> str:
+def layout_key(models: Sequence[Path], atoms: int, share: Share | None = None) -> str:
     """Return what a measured layout holds for: host, model, committee, size class, devices."""
+    cores = available_cores() if share is None else share.cores
+    gpus = len(visible_gpus()) if share is None else share.gpus
     size = 1 << math.ceil(math.log2(max(atoms, 1)))
     site = read_site()
     forced = f"{site.ranks} x {site.threads or 1}" if site.ranks else "free"
     return (
         f"{platform.node()}, {sha256(models[0])}, {len(models)} members, up to {size} atoms, "
-        f"{available_cores()} cores, {len(visible_gpus())} gpus, {forced}"
+        f"{cores} cores, {gpus} gpus, {forced}"
     )
 
 

@@ -73,26 +73,29 @@ class StageForecast:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Forecast of a run, or of several equal runs one after the other.
+    """Forecast of a run, or of several equal runs.
 
     Attributes
     ----------
     stages : tuple of StageForecast
         Of one run.
-    runs : int
+    runs, at_once : int
+        How many, and how many of them side by side.
     steps_per_second : float
-        nan where no speed was measured yet.
+        Of one; nan where no speed was measured yet.
     speed_source : str
         What the speed rests on.
     disk_bytes : float
         Of all runs, with what lies there only while they run.
     memory_gib : float
+        Of those side by side together.
     memory_source : str
     free_disk_bytes, free_memory_gib : float
     """
 
     stages: tuple[StageForecast, ...]
     runs: int
+    at_once: int
     steps_per_second: float
     speed_source: str
     disk_bytes: float
@@ -104,7 +107,7 @@ class Forecast:
     @property
     def seconds(self) -> float:
         """Return the time of all runs."""
-        return self.runs * sum(stage.seconds for stage in self.stages)
+        return self.runs * sum(stage.seconds for stage in self.stages) / self.at_once
 
 
 def forecast_run(
@@ -115,8 +118,9 @@ def forecast_run(
     members: int,
     out: Path,
     runs: int = 1,
+    at_once: int = 1,
     measured: tuple[float, float] | None = None,
-    speed_kind: str = "md atom-steps, cpu",
+    speed_kind: str,
 ) -> Forecast:
     """Forecast a run from its numbers.
 
@@ -128,8 +132,8 @@ def forecast_run(
         Of the committee; the others are evaluated only with the deviation.
     out : Path
         Where the run will lie; its disk counts.
-    runs : int
-        How many such runs follow one another.
+    runs, at_once : int
+        How many such runs, and how many of them side by side.
     measured : (float, float), optional
         Steps per second and memory in GiB of a probe of this size
         (`mlip.engines.lammps_layout.Layout.steps_per_second_at`, ``memory_gib``).
@@ -154,14 +158,15 @@ def forecast_run(
         kept_bytes, raw_bytes = _disk(stage, atoms, elements, members)
         found.append(StageForecast(stage.name, stage.steps, effective / speed, kept_bytes))
         passing = max(passing, raw_bytes)
-    disk = runs * sum(stage.disk_bytes for stage in found) + passing
+    disk = runs * sum(stage.disk_bytes for stage in found) + at_once * passing
     return Forecast(
         stages=tuple(found),
         runs=runs,
+        at_once=at_once,
         steps_per_second=speed,
         speed_source=speed_source,
         disk_bytes=disk,
-        memory_gib=memory,
+        memory_gib=at_once * memory,
         memory_source=memory_source,
         free_disk_bytes=float(shutil.disk_usage(_existing(out)).free),
         free_memory_gib=_free_memory_gib(),

@@ -68,6 +68,12 @@ def run_layout(
     return found
 
 
+def kept_cores(out: Path) -> int:
+    """Return the number of cores that a run has begun on; 1 before it has."""
+    path = out / FILE
+    return _read(path).cores if path.is_file() else 1
+
+
 def _read(path: Path) -> Resources:
     try:
         return Resources(**read_json(path))

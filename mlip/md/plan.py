@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlip.engines.lammps_layout import known_layout
-from mlip.execution.local import visible_gpus
+from mlip.execution.local import available_cores, visible_gpus
+from mlip.execution.shares import Share
 from mlip.md.forecast import StageCost, forecast_lines, forecast_run, require_fit, stage_words
 from mlip.md.script import streams
+from mlip.md.several import runs_of, share_machine, unfinished
 from mlip.md.start import find_starts, read_structure, require_fitting
 from mlip.model_directory import parity_status, read_model_directory
 from mlip.recipes.programme import Scheduled
@@ -33,7 +35,9 @@ def plan_md(protocol: Protocol, out: Path, *, model: Path, structure: Path) -> l
         require_fitting(protocol, atoms, potential, path)
         lines.append(f"structure  {path}: {atoms.get_chemical_formula()}, {len(atoms)} atoms")
         largest = max(largest, len(atoms))
-    kept = known_layout(potential.fastest, largest)
+    waiting = unfinished(list(runs_of(protocol, starts)), out)
+    share = share_machine(waiting, out, potential.fastest, largest)
+    kept = known_layout(potential.fastest, largest, share)
     expected = forecast_run(
         [
             _cost(single, part)
@@ -45,8 +49,9 @@ def plan_md(protocol: Protocol, out: Path, *, model: Path, structure: Path) -> l
         members=len(potential.members),
         out=out,
         runs=len(starts),
+        at_once=share.at_once,
         measured=(kept.steps_per_second_at(largest), kept.memory_gib) if kept else None,
-        speed_kind=speed_kind(),
+        speed_kind=speed_kind(share),
     )
     require_fit(expected, out)
     lines += [
@@ -62,7 +67,7 @@ def plan_md(protocol: Protocol, out: Path, *, model: Path, structure: Path) -> l
     lines += [
         "at         " + ", ".join(f"{value:g} K" for value in protocol.temperatures_kelvin),
         f"layout     {kept or 'found by the first run that is long enough'}",
-        f"cost       {len(starts) * len(singles)} run(s)",
+        f"cost       {len(starts) * len(singles)} run(s), {share}",
         *forecast_lines(expected),
         f"write      {out}: {frames} frames a run",
     ]
@@ -104,6 +109,8 @@ def frames_of(protocol: Protocol, part: Scheduled) -> int:
     )
 
 
-def speed_kind() -> str:
-    """Return the name that speeds of MD on this machine are kept under."""
-    return "md atom-steps, gpu" if visible_gpus() else "md atom-steps, cpu"
+def speed_kind(share: Share | None = None) -> str:
+    """Return the name that speeds of MD on this machine, or a share of it, are kept under."""
+    cores = available_cores() if share is None else share.cores
+    gpus = len(visible_gpus()) if share is None else share.gpus
+    return f"md atom-steps, {gpus} gpus" if gpus else f"md atom-steps, {cores} cores"

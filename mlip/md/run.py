@@ -30,6 +30,7 @@ from mlip.md.records import (
     write_trajectory_index,
 )
 from mlip.md.script import RELEASE_SEED, Cell, Start
+from mlip.md.several import run_side_by_side, runs_of
 from mlip.md.stage import StagePlan, Surroundings, records_so_far, run_stage
 from mlip.md.start import (
     find_starts,
@@ -66,9 +67,10 @@ def md(
     accept_parity: bool = False,
     accept_untrusted: bool = False,
     force: bool = False,
-    overrides: list[str] | None = None,
 ) -> Manifest:
     """Run a protocol: once for each temperature, ramp rate, replica and structure.
+
+    Several runs go side by side (`mlip.md.several`).
 
     Parameters
     ----------
@@ -86,8 +88,6 @@ def md(
         Go on with a glass although the committee distrusted its quench; recorded too.
     force : bool
         Move another result in `out` aside.
-    overrides : list of str, optional
-        Recorded.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def md(
     for path in starts.values():
         require_fitting(protocol, read_structure(path), potential, path)
     parity = parity_status(model, potential.fastest)
-    accepted = list(overrides or [])
+    accepted: list[str] = []
     if accept_untrusted and protocol.glass:
         accepted.append(ACCEPT_UNTRUSTED)
     if not parity.ok:
@@ -125,7 +125,7 @@ def md(
         plan_md(protocol, out, model=model, structure=structure)
     for text in cautions(protocol.programme()):
         tell(f"Caution: {text}.")
-    runs = _runs(protocol, starts)
+    runs = runs_of(protocol, starts)
     if len(runs) == 1:
         (single, directory) = next(iter(runs.values()))
         return _run(single, out, model, directory, accepted, force)
@@ -140,6 +140,16 @@ def md(
     ) as work:
         if work.finished:
             return work.manifest
+        run_side_by_side(
+            runs,
+            out,
+            model=model,
+            models=potential.fastest,
+            atoms=max(len(read_structure(path)) for path in starts.values()),
+            options=["--accept-parity"] * accept_parity + ["--accept-untrusted"] * accept_untrusted,
+            token=work.token,
+        )
+        # Of finished ones this returns the manifest.
         manifests = {
             name: _run(single, out / name, model, directory, accepted, force=False)
             for name, (single, directory) in runs.items()
@@ -166,17 +176,6 @@ def committee(potential: ModelDirectory, member: int) -> tuple[Path, ...]:
             f"wants member {member} to drive. Give a smaller one."
         )
     return (models[member], *models[:member], *models[member + 1 :])
-
-
-def _runs(protocol: Protocol, starts: dict[str, Path]) -> dict[str, tuple[Protocol, Path]]:
-    """Return protocol and structure of each run by name, each with random numbers of its own."""
-    found: dict[str, tuple[Protocol, Path]] = {}
-    for structure, directory in starts.items():
-        for single, name in zip(protocol.singles(), protocol.run_names(), strict=True):
-            label = "_".join(word for word in (structure, name) if word)
-            seeded = single.model_copy(update={"seed": protocol.seed + len(found)})
-            found[label] = (seeded, directory)
-    return found
 
 
 def _run(

@@ -27,6 +27,9 @@ class Site(Recipe):
         Lines of bash run before, for example ``[source /etc/profile, module load lammps]``.
     ranks, threads : int, optional
         Force this layout instead of the fastest that short probes find.
+    runs_at_once : int, optional
+        Force how many runs of one `mlip md` go side by side instead of what cores, cards and
+        memory allow.
     scratch : str, optional
         Directory for short-lived files; the system's temporary directory by default.
     """
@@ -36,6 +39,7 @@ class Site(Recipe):
     prologue: tuple[str, ...] = ()
     ranks: int | None = Field(default=None, gt=0)
     threads: int | None = Field(default=None, gt=0)
+    runs_at_once: int | None = Field(default=None, gt=0)
     scratch: str | None = None
 
     @field_validator("lammps_command", "launcher", "prologue", mode="before")
