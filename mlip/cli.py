@@ -303,6 +303,9 @@ def md(
     accept_untrusted: Annotated[
         bool, typer.Option("--accept-untrusted", help="Keep a glass whose quench was distrusted.")
     ] = False,
+    accept_unmelted: Annotated[
+        bool, typer.Option("--accept-unmelted", help="Quench a melt that is still a crystal.")
+    ] = False,
     settings: SetOption = None,
     dry_run: DryRunOption = False,
     force: ForceOption = False,
@@ -325,6 +328,7 @@ def md(
             structure=structure,
             accept_parity=accept_parity,
             accept_untrusted=accept_untrusted,
+            accept_unmelted=accept_unmelted,
             force=force,
         ),
         out,

@@ -200,6 +200,13 @@ def write_final_structure(path: Path, dump: Path, start: Atoms) -> None:
     EngineError
         If the dump does not hold the atoms of the start structure.
     """
+    final = final_structure(dump, start)
+    with replacing(path) as temporary:
+        write(temporary, final, format="extxyz")
+
+
+def final_structure(dump: Path, start: Atoms) -> Atoms:
+    """Return the last frame of a stage, as `write_final_structure` writes it."""
     frame = read(dump, format="lammps-dump-text")
     rows = _dump_rows(dump)
     if len(rows) != len(start) or not np.array_equal(rows[:, 0], np.arange(len(start)) + 1):
@@ -210,8 +217,7 @@ def write_final_structure(path: Path, dump: Path, start: Atoms) -> None:
     final.set_array("velocities_angstrom_per_ps", rows[:, 5:8])
     if "origin" in start.arrays:
         final.set_array("origin", start.arrays["origin"])
-    with replacing(path) as temporary:
-        write(temporary, final, format="extxyz")
+    return final
 
 
 def _dump_rows(dump: Path) -> NDArray[np.float64]:

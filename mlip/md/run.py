@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ from mlip.md.cavities import stage_voids
 from mlip.md.dynamics import THERMOSTAT_SEED
 from mlip.md.guards import HALTED, smallest_distances
 from mlip.md.layout import run_layout
+from mlip.md.melt_gate import ACCEPT_UNMELTED, lattice_memory, require_melt
 from mlip.md.plan import plan_md, speed_kind
 from mlip.md.quench_gate import ACCEPT_UNTRUSTED, freezing_share, require_trusted_quench
 from mlip.md.records import (
     StageRecord,
+    final_structure,
     mean_cell,
     stage_thermo,
     write_deviation,
@@ -41,7 +43,7 @@ from mlip.md.start import (
     require_fitting,
     write_start,
 )
-from mlip.md.summary import beyond_trust, glass_summary, stage_summary
+from mlip.md.summary import Quenched, beyond_trust, glass_summary, stage_summary
 from mlip.md.untrusted import UNTRUSTED, write_untrusted
 from mlip.model_directory import (
     ModelDirectory,
@@ -66,6 +68,7 @@ def md(
     structure: Path,
     accept_parity: bool = False,
     accept_untrusted: bool = False,
+    accept_unmelted: bool = False,
     force: bool = False,
 ) -> Manifest:
     """Run a protocol: once for each temperature, ramp rate, replica and structure.
@@ -86,6 +89,8 @@ def md(
         Run although the model's parity is not proved; recorded in the manifest.
     accept_untrusted : bool
         Go on with a glass although the committee distrusted its quench; recorded too.
+    accept_unmelted : bool
+        Go on with a glass although its melt kept the lattice of the start; recorded too.
     force : bool
         Move another result in `out` aside.
 
@@ -96,7 +101,8 @@ def md(
     TypeMapError
         If the structure has an element that the model does not know.
     GateError
-        If parity is not proved, or a glass froze beyond what the potential knows.
+        If parity is not proved, a melt has not melted, or a glass froze beyond what the potential
+        knows.
     InputError
         If a new run does not fit the free disk or memory.
     EngineError
@@ -111,8 +117,8 @@ def md(
         require_fitting(protocol, read_structure(path), potential, path)
     parity = parity_status(model, potential.fastest)
     accepted: list[str] = []
-    if accept_untrusted and protocol.glass:
-        accepted.append(ACCEPT_UNTRUSTED)
+    if protocol.glass:
+        accepted += [ACCEPT_UNTRUSTED] * accept_untrusted + [ACCEPT_UNMELTED] * accept_unmelted
     if not parity.ok:
         if not accept_parity:
             raise GateError(
@@ -146,7 +152,7 @@ def md(
             model=model,
             models=potential.fastest,
             atoms=max(len(read_structure(path)) for path in starts.values()),
-            options=["--accept-parity"] * accept_parity + ["--accept-untrusted"] * accept_untrusted,
+            options=[f"--{name}" for name in accepted],
             token=work.token,
         )
         # Of finished ones this returns the manifest.
@@ -238,9 +244,7 @@ def _run_protocol(protocol: Protocol, work: Workspace, model: Path, structure: P
     )
     began = time.monotonic()
     fresh = not (out / "stages").exists()
-    records, last, freezing = _run_stages(
-        around, out, atoms, accept_untrusted=ACCEPT_UNTRUSTED in work.manifest.overrides
-    )
+    records, last, quenched = _run_stages(around, out, atoms, work.manifest.overrides)
     seconds = time.monotonic() - began
     step = protocol.programme()[-1].last_step
     if fresh and step:
@@ -264,7 +268,7 @@ def _run_protocol(protocol: Protocol, work: Workspace, model: Path, structure: P
     if protocol.glass is not None:
         inherent = run_stage(_inherent(last, protocol.glass.minimise), around)
         summary["glass"] = glass_summary(
-            protocol.programme(), protocol.glass, inherent, len(atoms), freezing
+            protocol.programme(), protocol.glass, inherent, len(atoms), quenched
         )
     if fresh and records:
         summary["wall_seconds"] = round(seconds, 1)
@@ -273,17 +277,16 @@ def _run_protocol(protocol: Protocol, work: Workspace, model: Path, structure: P
 
 
 def _run_stages(
-    around: Surroundings, out: Path, atoms: Atoms, *, accept_untrusted: bool
-) -> tuple[list[StageRecord], StagePlan, float | None]:
+    around: Surroundings, out: Path, atoms: Atoms, accepted: Collection[str]
+) -> tuple[list[StageRecord], StagePlan, Quenched]:
     """Run all stages.
 
-    Returns the records of those with dynamics, the plan of the last, and of a glass the share of
-    frames that the committee distrusted while it froze.
+    Returns the records of those with dynamics, the plan of the last, and how a glass was made.
     """
     glass, levels = around.protocol.glass, around.failed_levels
     programme = around.protocol.programme()
     quench = quench_through(programme, glass.glass_transition_kelvin) if glass else None
-    freezing: float | None = None
+    quenched = Quenched()
     records: list[StageRecord] = []
     source = out / "structure.data"
     cell: Cell | None = None
@@ -304,12 +307,20 @@ def _run_stages(
             volume_angstrom3=volume,
         )
         try:
+            if part is quench and records:
+                melt = records[-1].directory
+                memory = lattice_memory(
+                    atoms, final_structure(melt / "final.dump", atoms), _held_ids(around, n)
+                )
+                require_melt(memory, melt, accepted=ACCEPT_UNMELTED in accepted)
+                quenched = replace(quenched, memory=memory)
             record = run_stage(plan, around)
             if glass and part is quench:
-                freezing = freezing_share(record, part, glass, levels)
+                share = freezing_share(record, part, glass, levels)
                 require_trusted_quench(
-                    freezing, len(atoms), plan.directory, accepted=accept_untrusted
+                    share, len(atoms), plan.directory, accepted=ACCEPT_UNTRUSTED in accepted
                 )
+                quenched = replace(quenched, share_beyond_trust=share)
         except MlipError:
             # What a run that broke down has seen stays readable.
             if so_far := records_so_far(records, plan, around):
@@ -323,7 +334,13 @@ def _run_stages(
             volume = float(stage_thermo(record).column("Volume")[-1])
         cell = mean_cell(record) if stage.kind == "npt" else None
         source = record.directory / "final.restart"
-    return records, plan, freezing
+    return records, plan, quenched
+
+
+def _held_ids(around: Surroundings, n: int) -> set[int]:
+    """Return the atoms that a stage before the n-th has held."""
+    origins = {held_origin(part.stage) for part in around.protocol.programme()[:n]}
+    return {atom for name in origins if name for atom in around.ids_by_origin[name]}
 
 
 def _inherent(last: StagePlan, stage: Minimise) -> StagePlan:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from mlip.md.melt_gate import LatticeMemory
 from mlip.md.records import StageRecord, stage_deviation, stage_thermo
 from mlip.md.watch import severity, untrusted_share
 from mlip.recipes.programme import Scheduled, quench_rate, time_above
@@ -77,12 +79,29 @@ def beyond_trust(records: Sequence[StageRecord], levels: Mapping[str, float]) ->
     }
 
 
+@dataclass(frozen=True)
+class Quenched:
+    """How a glass came through its quench.
+
+    Attributes
+    ----------
+    memory : mapping of str to LatticeMemory
+        What its melt had kept of the lattice of the start, by element; empty where that cannot
+        be told.
+    share_beyond_trust : float or None
+        See `mlip.md.quench_gate.freezing_share`.
+    """
+
+    memory: Mapping[str, LatticeMemory] = field(default_factory=dict)
+    share_beyond_trust: float | None = None
+
+
 def glass_summary(
     programme: Sequence[Scheduled],
     glass: Glass,
     inherent: StageRecord,
     atoms: int,
-    beyond_trust_while_freezing: float | None,
+    quenched: Quenched,
 ) -> dict[str, Any]:
     """Return where a glass comes from.
 
@@ -98,8 +117,7 @@ def glass_summary(
     inherent : StageRecord
         The minimisation of the final structure.
     atoms : int
-    beyond_trust_while_freezing : float or None
-        See `mlip.md.quench_gate.freezing_share`.
+    quenched : Quenched
     """
     share = limits().glass_ageing_share.value
     table = stage_thermo(inherent)
@@ -112,7 +130,13 @@ def glass_summary(
         "quench_rate_kelvin_per_ps": quench_rate(programme, glass.glass_transition_kelvin),
         "ageing_above_kelvin": round(ageing, 6),
         "time_above_ageing_ps": round(time_above(programme, ageing), 6),
-        "share_of_freezing_frames_beyond_trust": beyond_trust_while_freezing,
+        "bragg_intensity_kept_by_melt": {
+            name: round(found.kept, 4) for name, found in quenched.memory.items()
+        },
+        "bragg_intensity_by_chance": {
+            name: round(found.by_chance, 4) for name, found in quenched.memory.items()
+        },
+        "share_of_freezing_frames_beyond_trust": quenched.share_beyond_trust,
         "inherent_energy_ev_per_atom": round(float(table.column("PotEng")[-1]) / atoms, 6),
         "inherent_energy_converged": iterations < glass.minimise.maximum_steps,
     }

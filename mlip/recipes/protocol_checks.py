@@ -29,6 +29,9 @@ class ProtocolLimits(Recipe):
     glass_ageing_share: Limit
     untrusted_share_of_a_quench: Limit
     atoms_of_the_untrusted_share: Limit
+    bragg_intensity_of_a_melt: Limit
+    least_bragg_intensity: Limit
+    least_order_of_a_lattice: Limit
 
 
 @dataclass(frozen=True)
