@@ -7,10 +7,11 @@ import json
 import os
 import time
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from ase.io import read, write
-from stages import mlip_process
+from stages import kill_when, mlip_process
 
 from mlip.cli import main
 from mlip.engines.lammps_layout import STORE, Layout, layout_key
@@ -148,25 +149,39 @@ def test_the_error_of_a_run_keeps_its_exit_code(tmp_path, code, kind):
     assert str(the_error([Outcome(job, code, 1.0, "300K: failed.")])) == "300K: failed."
 
 
+def both_under_way(out: Path) -> bool:
+    return all(list((out / name).glob("stages/*/*.restart")) for name in NAMES)
+
+
+def assert_nothing_lost_or_doubled(out: Path) -> None:
+    for name in NAMES:
+        with (out / name / "thermo.csv").open() as table:
+            steps = [int(row["step"]) for row in csv.DictReader(table)]
+        assert steps == list(range(0, 201, 2))
+        assert len(read_manifest(out / name).attempts) == 2
+
+
 def test_sigterm_ends_all_runs_and_the_same_command_goes_on(command, two_cores, tmp_path):
     out = tmp_path / "runs"
-
-    def both_under_way():
-        return all(list((out / name).glob("stages/*/*.restart")) for name in NAMES)
-
     process = mlip_process(command(duration_ps=0.04))
-    while not both_under_way():
+    while not both_under_way(out):
         assert process.poll() is None
         time.sleep(0.05)
     process.terminate()
     assert process.wait(60) == 5
     assert {read_manifest(out / name).status for name in NAMES} == {"running"}
     assert main(command(duration_ps=0.04)) == 0
-    for name in NAMES:
-        with (out / name / "thermo.csv").open() as table:
-            steps = [int(row["step"]) for row in csv.DictReader(table)]
-        assert steps == list(range(0, 201, 2))
-        assert len(read_manifest(out / name).attempts) == 2
+    assert_nothing_lost_or_doubled(out)
+
+
+@pytest.mark.kills
+@pytest.mark.parametrize("engine_too", [True, False])
+def test_after_a_kill_orphaned_runs_are_ended_and_go_on(command, two_cores, tmp_path, engine_too):
+    out = tmp_path / "runs"
+    process = mlip_process(command(duration_ps=0.04))
+    kill_when(process, lambda: both_under_way(out), engine_too=engine_too)
+    assert main(command(duration_ps=0.04)) == 0
+    assert_nothing_lost_or_doubled(out)
 
 
 def test_what_memory_or_a_site_file_do_not_allow_is_not_tried(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,6 @@ FOLDER = Path(__file__).resolve().parents[2] / "md_runs" / "specimens"
 KINDS = ("PS4", "P2S7", "P2S6", "P-chain")
 GLASSES = ("glass_1", "glass_2", "glass_3")
 NAMES = ("beta", *GLASSES, "slab", "nanograin", "background")
-pytestmark = pytest.mark.skipif(
-    not (FOLDER / "SHA256SUMS").exists(), reason="no specimens here yet: make specimens"
-)
 CLOSEST_ANGSTROM = {
     ("Li", "Li"): 1.9,
     ("Li", "P"): 2.2,
@@ -47,7 +45,8 @@ def phosphorus_order(name: str) -> np.ndarray:
     atoms = specimen(name)
     where = atoms.symbols == "P"
     order, repeated = bond_order(atoms.positions[where], atoms.cell.array, order_settings())
-    assert repeated == 0
+    # In the narrow slab a few atoms have a neighbour and its image among their twelve.
+    assert repeated < (0.1 if name == "slab" else 1e-9)
     return order
 
 
@@ -105,13 +104,10 @@ def test_the_glasses_have_about_a_thousand_atoms_and_are_independent():
     for name in GLASSES:
         assert 900 <= len(specimen(name)) <= 1100
     assert len(specimen("background")) == 2000
-    # The third has another cell.
-    first, second = specimen("glass_1"), specimen("glass_2")
-    shift = first.get_scaled_positions() - second.get_scaled_positions()
-    shift -= np.round(shift)
-    apart = np.linalg.norm(shift @ first.cell.array, axis=1)
-    # Points at random in a box of 26 Angstrom are 12 Angstrom apart, copies less than one.
-    assert np.median(apart) > 8
+    # No two were melted in a box of the same shape.
+    shapes = [specimen(name).cell.lengths() / len(specimen(name)) ** (1 / 3) for name in GLASSES]
+    for one, other in combinations(shapes, 2):
+        assert np.abs(one / other - 1).max() > 0.05
 
 
 def test_the_crystal_is_crystalline_and_the_glasses_are_not():
@@ -132,9 +128,10 @@ def test_the_slab_has_two_phases_of_at_least_25_angstrom_and_only_one_is_crystal
     assert (order[where == "glass"] > level).mean() < 0.2
 
 
-def test_the_grain_holds_a_seventh_of_the_atoms_and_is_the_crystalline_part():
+def test_the_grain_holds_a_fifth_of_the_atoms_and_is_the_crystalline_part():
     order, where = phosphorus_order("nanograin"), origin("nanograin")
-    assert 0.10 < (where == "crystal").mean() < 0.20
+    assert 0.15 < (where == "crystal").mean() < 0.25
     level = threshold()
+    # Half of fifty units lie at its surface, with glass among their neighbours.
     assert order[where == "crystal"].mean() > order[where == "glass"].mean() + 0.2
     assert (order[where == "glass"] > level).mean() < 0.2
