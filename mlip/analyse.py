@@ -176,9 +176,17 @@ def expand(runs: list[Path]) -> dict[str, Path]:
             found += [path / name for name in manifest.summary["runs"]]
         else:
             raise InputError(f"{path}: no such run directory or trajectory file.")
-    names = [path.name for path in found]
-    unique = len(set(names)) == len(names)
-    return {(p.name if unique else f"{n:02d}_{p.name}"): p for n, p in enumerate(found)}
+    return dict(zip(_unique_names(found), found, strict=True))
+
+
+def _unique_names(paths: list[Path]) -> list[str]:
+    """Return the last parts of paths; where two are the same with the part above, or numbered."""
+    names = [path.name for path in paths]
+    if len(set(names)) < len(names):
+        names = [f"{path.resolve().parent.name}_{path.name}" for path in paths]
+    if len(set(names)) < len(names):
+        names = [f"{n:02d}_{path.name}" for n, path in enumerate(paths)]
+    return names
 
 
 def _labelled(recipe: AnalyseRecipe, sources: dict[str, Path]) -> Labelled:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ase.formula import Formula
+
 from analysis.results import Quantity, gather
 from analysis.series.run_result import RunResult, read_run_result
 from analysis.series.series_findings import series_findings
@@ -199,7 +201,7 @@ def _traced(run: Path, manifest: Manifest, kelvin: float) -> Origin | None:
     sample, sample_key, rate, build = _sample(run, manifest, start_path, start_key)
     named = manifest.recipe.get("material")
     material = named or (sample if rate is None else "glass")
-    formula = str(manifest.summary.get("formula", ""))
+    formula = _composition(str(manifest.summary.get("formula", "")))
     # Disordered samples of one recipe differ in the structures they were made from.
     kind = [material, formula, rate, None if material in DISORDERED else build]
     return Origin(
@@ -214,6 +216,11 @@ def _traced(run: Path, manifest: Manifest, kelvin: float) -> Origin | None:
         Path(model_path).name,
         model_key,
     )
+
+
+def _composition(formula: str) -> str:
+    """Return the reduced formula: boxes of another size are of the same material."""
+    return str(Formula(formula).reduce()[0]) if formula else ""
 
 
 def _sample(
@@ -233,7 +240,7 @@ def _sample(
         above = _manifest(parent)
         if above is None or fingerprint(parent) != start_key:
             # Moved away or made anew since: the hash that was recorded is all that is known.
-            return Path(start_path).name, start_key, None, start_key
+            return Path(start_path).name.split(".extxyz")[0], start_key, None, start_key
         if above.kind != "run":
             recipe = {name: value for name, value in above.recipe.items() if name != "seed"}
             return parent.name, start_key, None, recipe

@@ -132,6 +132,22 @@ def test_materials_of_one_name_are_told_apart_by_what_differs(tmp_path):
     assert sorted(results) == ["glass_2.5K_per_ps", "glass_50K_per_ps"]
 
 
+def test_boxes_of_one_composition_are_one_material_whatever_their_size(tmp_path):
+    runs = []
+    for number, formula in enumerate(("Li20I8", "Li40I16", "Li20I9")):
+        start = structure_directory(tmp_path / f"box_{number}", seed=number)
+        run = toy_run(
+            tmp_path / f"r{number}", start, kelvin=500.0, seed=number, frames=2, material="glass"
+        )
+        manifest = read_manifest(run)
+        manifest.summary["formula"] = formula
+        write_manifest(run, manifest)
+        runs.append(run)
+    found = labelled(runs).origins
+    assert found["r0"].material_key == found["r1"].material_key != found["r2"].material_key
+    assert len({origin.sample_key for origin in found.values()}) == 3
+
+
 @pytest.fixture(scope="module", autouse=True)
 def motion_alone():
     """Structure takes most of the time of an analysis and is no part of a series."""
@@ -243,5 +259,13 @@ def test_the_plan_says_what_each_run_is_of_and_a_single_run_stays_single(tmp_pat
     plan = "\n".join(plan_analyse(AnalyseRecipe(), [runs], tmp_path / "out"))
     assert "beta, sample beta, 600 K, member 0" in plan
     assert list(expand([runs])) == ["600K", "700K"]
+    other = ladder(tmp_path / "other", kelvins=(600, 700)).rename(tmp_path / "second")
+    names = [f"{name}_{kelvin}K" for name in ("ladder", "second") for kelvin in (600, 700)]
+    assert list(expand([runs, other])) == names
+    copies = [tmp_path / place / "a" / "x.extxyz" for place in ("one", "two")]
+    for copy in copies:
+        copy.parent.mkdir(parents=True)
+        copy.touch()
+    assert list(expand(copies)) == ["00_x.extxyz", "01_x.extxyz"]
     single = "\n".join(plan_analyse(AnalyseRecipe(), [runs / "600K"], tmp_path / "out"))
     assert "sample" not in single
