@@ -38,7 +38,7 @@ help:
 	@echo "make md        $(SHIPPED): crystal, glass and slab at 900 and 1000 K -> $(THREE)/report/report.html"
 	@echo "make md        PROTOCOL=md_runs/protocols/x.yml MODEL=... STRUCTURE=... RUN=md_runs/x"
 	@echo "make specimens the shipped structures of md_runs/specimens made again (hours)"
-	@echo "make ladders   lithium in them at 400, 500 and 600 K (hours)"
+	@echo "make ladders   lithium in them at 600, 700 and 800 K (hours)"
 	@echo "make analyse   RUN=md_runs/x ANALYSIS=md_runs/x_analysis"
 	@echo "make report    SET=... MODEL=... RUN=... ANALYSIS=..."
 	@echo "make lint      ruff, mypy, import rules;  make bench  speed and memory"

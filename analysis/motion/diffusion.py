@@ -35,7 +35,8 @@ class Diffusion:
     msd_bound : Quantity
         Upper bound MSD(t)/(2 d t) at the longest lag, cm^2/s; inf while motion is still ballistic.
     hop_bound : Quantity
-        Upper bound from the number of net hops, cm^2/s, with the assumed hop length in `reason`.
+        Upper bound from the number of net hops, cm^2/s, with the assumed hop length in `reason`;
+        where the MSD is diffusive not below the upper end of its slope.
     fit : SlopeFit or None
         Straight line in the diffusive window, or in the one that was tried last.
     slope : AveragedSlope or None
@@ -89,7 +90,7 @@ def diffusion_coefficient(
             "times"
         )
     msd_bound = _msd_bound(msd, fit, level, curve)
-    hop_bound = _hop_bound(hops, msd, level)
+    hop_bound = _hop_bound(hops, msd, slope, level)
     reasons = [f"motion is not diffusive: {objection}"] if objection else []
     blocks = hops.counts_in_blocks(N_BLOCKS)
     active = int((blocks >= MIN_HOPS_PER_BLOCK).sum())
@@ -214,7 +215,13 @@ def _msd_bound(
     )
 
 
-def _hop_bound(hops: NetHops, msd: MeanSquaredDisplacement, level: float) -> Quantity:
+def _hop_bound(
+    hops: NetHops, msd: MeanSquaredDisplacement, slope: AveragedSlope | None, level: float
+) -> Quantity:
+    """Return what the number of net hops allows, but no less than the MSD where it is diffusive.
+
+    Ions that also move by less than a net hop diffuse faster than their hops tell.
+    """
     count = len(hops.times_ps)
     # Upper Poisson limit of the expected number of events (Garwood, Biometrika 28, 437 (1936)).
     expected = 0.5 * stats.chi2.ppf(level, 2 * (count + 1))
@@ -223,14 +230,21 @@ def _hop_bound(hops: NetHops, msd: MeanSquaredDisplacement, level: float) -> Qua
         length = max(length, float((hops.lengths_angstrom**2).mean() ** 0.5))
     # Of a hop in any direction d/3 of its square is seen in d dimensions: 2 d becomes 6.
     bound = expected * length**2 / (6.0 * hops.n_ions * hops.duration_ps)
+    seen = 0.0 if slope is None else slope.interval(level)[1] / (2.0 * msd.dimensions)
+    short = ""
+    if seen > bound:
+        short = (
+            f" give {bound * CM2_PER_S_PER_ANGSTROM2_PER_PS:.2g}; raised to the upper end of the "
+            "slope of the MSD, for the ions move by less than a hop too"
+        )
     return Quantity(
         name=f"diffusion_coefficient_hop_bound_{msd.label}",
         value=math.nan,
         unit="cm^2/s",
         low=0.0,
-        high=bound * CM2_PER_S_PER_ANGSTROM2_PER_PS,
+        high=max(bound, seen) * CM2_PER_S_PER_ANGSTROM2_PER_PS,
         level=level,
         status="unresolved",
         reason=f"upper Poisson bound from {count} net hops of {hops.n_ions} ions in "
-        f"{hops.duration_ps:.4g} ps, assuming uncorrelated hops of {length:.2f} Angstrom",
+        f"{hops.duration_ps:.4g} ps, assuming uncorrelated hops of {length:.2f} Angstrom{short}",
     )

@@ -57,6 +57,24 @@ def test_rare_hops_are_unresolved_for_want_of_hops(rng):
     assert "needs 100" in result.coefficient.reason
 
 
+@pytest.mark.parametrize(
+    ("walk", "truth"),
+    [
+        (lambda rng: brownian(rng, 40, 200, D=0.01), 0.01),
+        # Between sites 1.5 Angstrom apart; the MSD of one hop is p l^2 a frame.
+        (lambda rng: lattice_hops(rng, 34, 400, 0.04, length=1.5), 0.04 * 1.5**2 / 6),
+    ],
+)
+def test_the_bound_from_hops_holds_for_ions_that_move_by_less_than_a_hop(walk, truth):
+    found = [diffusion_of(walk(np.random.default_rng(seed))) for seed in range(40)]
+    unresolved = [each for each in found if each.coefficient.status == "unresolved"]
+    assert len(unresolved) > 20
+    holds = [each.hop_bound.high >= truth * CM2_PER_S for each in unresolved]
+    # By the hops alone it would be too low in all of them.
+    assert sum(holds) >= 0.9 * len(holds)
+    assert "raised to the upper end of the slope" in unresolved[0].hop_bound.reason
+
+
 def test_the_fitted_window_spans_half_a_decade_and_is_reported(rng):
     result = diffusion_of(brownian(rng, 64, 500))
     assert result.fit is not None
