@@ -25,6 +25,7 @@ import numpy as np
 from ase import Atoms
 from ase.io import read
 from ase.visualize.plot import plot_atoms
+from PIL import Image
 
 HERE = Path(__file__).parent
 COLOURS = {"Li": "#4daf4a", "P": "#984ea3", "S": "#e6b800"}
@@ -88,12 +89,13 @@ def write_structure(run: Path) -> Path:
     return target
 
 
-def draw(structure: Path) -> Path:
+def draw(structure: Path, material: str) -> Path:
     """Draw a structure along a and along c, the phosphorus of crystals red; return the file."""
     atoms = read(structure)
     assert isinstance(atoms, Atoms)
     atoms.wrap()
-    origin = atoms.arrays.get("origin", np.full(len(atoms), "none"))
+    # The atoms of a glass come from the crystal that was melted.
+    origin = np.full(len(atoms), "glass") if material == "glass" else atoms.arrays["origin"]
     colours = [
         CRYSTAL_P if name == "P" and where == "crystal" else COLOURS[name]
         for name, where in zip(atoms.get_chemical_symbols(), origin, strict=True)
@@ -110,6 +112,8 @@ def draw(structure: Path) -> Path:
     target = HERE / f"{structure.name.split('.')[0]}.png"
     figure.savefig(target, dpi=90)
     plt.close(figure)
+    # A few colours, and the edges of the circles.
+    Image.open(target).quantize(64).save(target, optimize=True)
     return target
 
 
@@ -127,7 +131,7 @@ def main(runs: list[Path]) -> None:
     lines = []
     for run in runs:
         structure = write_structure(run)
-        draw(structure)
+        draw(structure, json.loads((run / "manifest.json").read_text())["recipe"]["material"])
         checksum = hashlib.sha256(structure.read_bytes()).hexdigest()
         lines.append(f"{checksum}  {structure.relative_to(HERE)}\n")
     (HERE / "SHA256SUMS").write_text("".join(lines))
