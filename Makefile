@@ -123,10 +123,11 @@ ladders: install
 	$(call specimen_ladder,beta,beta.extxyz.gz)
 	$(call specimen_ladder,glass,glasses)
 	$(call specimen_ladder,slab,slab.extxyz.gz)
+	$(MLIP) analyse $(addprefix $(MADE)/ladder_,beta glass slab) --out $(MADE)/lithium
+	$(BIN)/python $(SPECIMENS)/collect_lithium.py $(MADE)/lithium
 
 specimen_ladder = $(MLIP) md $(SPECIMENS)/protocols/ladder_$(1).yml --model $(SHIPPED) \
-		--structure $(SPECIMENS)/$(2) --out $(MADE)/ladder_$(1) $(ACCEPT) && \
-	$(MLIP) analyse $(MADE)/ladder_$(1) --out $(MADE)/ladder_$(1)_analysis
+		--structure $(SPECIMENS)/$(2) --out $(MADE)/ladder_$(1)
 
 analyse: install
 	$(MLIP) analyse $(RUN) --out $(ANALYSIS)
