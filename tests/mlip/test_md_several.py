@@ -87,7 +87,8 @@ def test_no_two_pieces_share_a_card_or_a_core(pieces, machine, expected):
 def test_runs_go_side_by_side_and_each_is_what_it_would_be_alone(
     command, two_cores, tmp_path, monkeypatch
 ):
-    assert main(command()) == 0
+    # Long enough that both are under way, however unevenly they start.
+    assert main(command(duration_ps=0.02)) == 0
     out = tmp_path / "runs"
     manifests = [read_manifest(out / name) for name in NAMES]
     starts = [datetime.fromisoformat(found.attempts[0].start) for found in manifests]
@@ -100,7 +101,7 @@ def test_runs_go_side_by_side_and_each_is_what_it_would_be_alone(
     assert summary == dict(zip(NAMES, (found.summary for found in manifests), strict=True))
 
     monkeypatch.setenv("LIPS_MLIP_CORES", "1")
-    assert main(command(out=tmp_path / "alone")) == 0
+    assert main(command(out=tmp_path / "alone", duration_ps=0.02)) == 0
     for name in NAMES:
         assert not (tmp_path / "alone" / f"{name}.yml").exists()
         alone = (tmp_path / "alone" / name / "final.extxyz").read_bytes()
