@@ -72,7 +72,7 @@ def test_every_quench_is_a_sample_of_its_own_and_heating_its_end_keeps_it(tmp_pa
     assert len({origin.material_key for origin in found.values()}) == 1
     assert found["again"].sample == "q1"
     assert found["again"].material == "glass"
-    assert found["q1"].details == ("Li20I8", "2.5K_per_ps")
+    assert found["q1"].details == ("Li5I2", "2.5K_per_ps")
 
 
 def test_a_start_that_was_made_anew_or_moved_is_known_by_its_hash_alone(tmp_path):

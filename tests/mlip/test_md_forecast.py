@@ -11,6 +11,7 @@ from mlip.errors import InputError
 from mlip.execution.speed import remember_speed
 from mlip.md.forecast import StageCost, forecast_lines, forecast_run, require_fit, stage_words
 
+KIND = "md atom-steps, 2 cores"
 STAGE = StageCost("produce", 1000, (10,), 50, 100, 500)
 
 
@@ -20,7 +21,13 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def run(*stages, out, **changes):
-    numbers = {"atoms": 1000, "elements": 3, "members": 2, "measured": (50.0, 2.0)} | changes
+    numbers = {
+        "atoms": 1000,
+        "elements": 3,
+        "members": 2,
+        "measured": (50.0, 2.0),
+        "speed_kind": KIND,
+    } | changes
     return forecast_run(stages or [STAGE], out=out, **numbers)
 
 
@@ -31,11 +38,19 @@ def test_time_counts_the_committee_s_evaluations(tmp_path):
     assert run(out=tmp_path, runs=3).seconds == pytest.approx(3 * 1011 / 50)
 
 
+def test_runs_side_by_side_take_less_time_and_more_memory(tmp_path):
+    one = run(out=tmp_path, runs=6)
+    three = run(out=tmp_path, runs=6, at_once=3)
+    assert three.seconds == pytest.approx(one.seconds / 3)
+    assert three.memory_gib == pytest.approx(3 * one.memory_gib)
+    assert three.disk_bytes > one.disk_bytes
+
+
 def test_without_a_probe_the_last_run_on_this_machine_counts(tmp_path):
     unknown = run(out=tmp_path, measured=None)
     assert "unknown" in forecast_lines(unknown)[0]
     assert not any("nan" in line for line in forecast_lines(unknown))
-    remember_speed("md atom-steps, cpu", amount=1e6, seconds=100.0)
+    remember_speed(KIND, amount=1e6, seconds=100.0)
     known = run(out=tmp_path, measured=None)
     assert known.steps_per_second == pytest.approx(10.0)
     assert "last run" in known.speed_source
