@@ -20,7 +20,7 @@ from mlip.md.start import read_structure
 FOLDER = Path(__file__).resolve().parents[2] / "md_runs" / "specimens"
 KINDS = ("PS4", "P2S7", "P2S6", "P-chain")
 GLASSES = ("glass_1", "glass_2", "glass_3")
-NAMES = ("beta", *GLASSES, "slab", "background")
+NAMES = ("beta", *GLASSES, "slab", "nanograin", "background")
 CLOSEST_ANGSTROM = {
     ("Li", "Li"): 1.9,
     ("Li", "P"): 2.2,
@@ -126,3 +126,17 @@ def test_the_slab_has_two_phases_of_at_least_25_angstrom_and_only_one_is_crystal
     # At two interfaces of 2 x 31 Angstrom half the neighbours of an atom are in the other phase.
     assert (order[where == "crystal"] > level).mean() > 0.7
     assert (order[where == "glass"] > level).mean() < 0.2
+
+
+def test_the_grain_holds_a_fifth_of_the_atoms_and_is_the_crystalline_part():
+    order, grain = phosphorus_order("nanograin"), origin("nanograin") == "crystal"
+    assert 0.15 < grain.mean() < 0.25
+    level = threshold()
+    # Most of fifty units lie at its surface, with glass among their neighbours.
+    assert order[grain].mean() > order[~grain].mean() + 0.2
+    phosphorus = specimen("nanograin")[specimen("nanograin").symbols == "P"]
+    distances = phosphorus.get_all_distances(mic=True)[np.ix_(grain, grain)]
+    inside = distances[distances.sum(axis=1).argmin()] < 6.5
+    assert inside.sum() >= 10
+    assert (order[grain][inside] > level).all()
+    assert (order[~grain] > level).mean() < 0.05
