@@ -8,7 +8,7 @@ from pathlib import Path
 from analysis.order.voids import largest_void_of
 from analysis.reading.runs import open_run
 from mlip.md.guards import limits
-from mlip.md.records import StageRecord, segments
+from mlip.md.records import StageRecord, main_segments
 
 FRAMES_PER_STAGE = 5
 
@@ -32,8 +32,7 @@ def stage_voids(out: Path, records: Sequence[StageRecord]) -> dict[str, dict[str
     limit = limits()["void_spacings"].value
     found: dict[str, dict[str, float | bool]] = {}
     for record in records:
-        main = [stream for stream in record.streams if stream.name == "main"]
-        if not any(segments(record, stream) for stream in main):
+        if not main_segments(record):
             continue
         trajectory = open_run(out, purpose=record.purpose, stage=record.name)
         void = largest_void_of(trajectory, FRAMES_PER_STAGE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,17 @@ def segments(stage: StageRecord, stream: Stream) -> list[dict[str, Any]]:
     return found
 
 
-def write_trajectory_index(path: Path, stages: list[StageRecord]) -> list[Path]:
+def main_segments(stage: StageRecord) -> list[dict[str, Any]]:
+    """Return the segments of the sparse trajectory; a stage too short for a frame has none."""
+    return [
+        segment
+        for stream in stage.streams
+        if stream.name == "main"
+        for segment in segments(stage, stream)
+    ]
+
+
+def write_trajectory_index(path: Path, stages: Sequence[StageRecord]) -> list[Path]:
     """Write trajectory.json and return the segment files that it names."""
     found: dict[str, list[dict[str, Any]]] = {"main": []}
     files = []

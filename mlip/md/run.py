@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,17 @@ from mlip.md.cavities import stage_voids
 from mlip.md.dynamics import THERMOSTAT_SEED
 from mlip.md.guards import HALTED, smallest_distances
 from mlip.md.layout import run_layout
-from mlip.md.melt_gate import ACCEPT_UNMELTED, lattice_memory, require_melt
+from mlip.md.melt_gate import (
+    ACCEPT_UNMELTED,
+    LatticeMemory,
+    frames_at_end,
+    lattice_memory,
+    require_no_lattice,
+)
 from mlip.md.plan import plan_md, speed_kind
 from mlip.md.quench_gate import ACCEPT_UNTRUSTED, freezing_share, require_trusted_quench
 from mlip.md.records import (
     StageRecord,
-    final_structure,
     mean_cell,
     stage_thermo,
     write_deviation,
@@ -292,6 +297,13 @@ def _run_stages(
     cell: Cell | None = None
     held: str | None = None
     volume = float(atoms.get_volume())
+
+    def memory_of(done: Sequence[StageRecord], n: int) -> dict[str, LatticeMemory]:
+        frames = frames_at_end(out, done, atoms)
+        memory = lattice_memory(atoms, frames, _held_ids(around, n))
+        require_no_lattice(memory, done[-1], accepted=ACCEPT_UNMELTED in accepted)
+        return memory
+
     for n, part in enumerate(programme):
         stage = part.stage
         dynamic = not isinstance(stage, Minimise)
@@ -308,14 +320,10 @@ def _run_stages(
         )
         try:
             if part is quench and records:
-                melt = records[-1].directory
-                memory = lattice_memory(
-                    atoms, final_structure(melt / "final.dump", atoms), _held_ids(around, n)
-                )
-                require_melt(memory, melt, accepted=ACCEPT_UNMELTED in accepted)
-                quenched = replace(quenched, memory=memory)
+                quenched = replace(quenched, melt=memory_of(records, n))
             record = run_stage(plan, around)
             if glass and part is quench:
+                quenched = replace(quenched, glass=memory_of([*records, record], n + 1))
                 share = freezing_share(record, part, glass, levels)
                 require_trusted_quench(
                     share, len(atoms), plan.directory, accepted=ACCEPT_UNTRUSTED in accepted

@@ -85,14 +85,15 @@ class Quenched:
 
     Attributes
     ----------
-    memory : mapping of str to LatticeMemory
-        What its melt had kept of the lattice of the start, by element; empty where that cannot
-        be told.
+    melt, glass : mapping of str to LatticeMemory
+        What the melt, and the glass after the quench, had of the lattice of the start, by
+        element; empty where that cannot be told.
     share_beyond_trust : float or None
         See `mlip.md.quench_gate.freezing_share`.
     """
 
-    memory: Mapping[str, LatticeMemory] = field(default_factory=dict)
+    melt: Mapping[str, LatticeMemory] = field(default_factory=dict)
+    glass: Mapping[str, LatticeMemory] = field(default_factory=dict)
     share_beyond_trust: float | None = None
 
 
@@ -131,10 +132,13 @@ def glass_summary(
         "ageing_above_kelvin": round(ageing, 6),
         "time_above_ageing_ps": round(time_above(programme, ageing), 6),
         "bragg_intensity_kept_by_melt": {
-            name: round(found.kept, 4) for name, found in quenched.memory.items()
+            name: round(found.kept, 4) for name, found in quenched.melt.items()
+        },
+        "bragg_intensity_kept_by_glass": {
+            name: round(found.kept, 4) for name, found in quenched.glass.items()
         },
         "bragg_intensity_by_chance": {
-            name: round(found.by_chance, 4) for name, found in quenched.memory.items()
+            name: round(found.by_chance, 4) for name, found in quenched.melt.items()
         },
         "share_of_freezing_frames_beyond_trust": quenched.share_beyond_trust,
         "inherent_energy_ev_per_atom": round(float(table.column("PotEng")[-1]) / atoms, 6),
