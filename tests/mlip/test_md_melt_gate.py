@@ -132,14 +132,26 @@ def test_what_is_kept_is_a_mean_over_frames():
 @pytest.mark.parametrize(
     ("kept", "by_chance", "melted"),
     [
-        # Phosphorus after 30 ps at 1500 K: gamma of 960, 1,024 and 2,000 atoms, beta of 384.
-        (0.058, 0.011, True),
+        # Phosphorus after 30 ps at 1500 K, and after the quench: gamma of 960, 1,024, 960 and 2,000
+        # atoms, beta of 384 and 256.
+        (0.092, 0.011, True),
+        (0.029, 0.011, True),
+        (0.018, 0.011, True),
+        (0.017, 0.011, True),
         (0.013, 0.011, True),
-        (0.012, 0.005, True),
-        (0.084, 0.039, True),
+        (0.012, 0.011, True),
+        (0.011, 0.005, True),
+        (0.007, 0.005, True),
+        (0.069, 0.039, True),
+        (0.052, 0.039, True),
+        (0.132, 0.051, True),
+        (0.082, 0.051, True),
         # Beta of 1,024 and 960 atoms, which grew back in the quench.
         (0.176, 0.012, False),
         (0.198, 0.012, False),
+        # Beta of 384 atoms after 20 ps, of which a single frame had 0.168, and after its quench.
+        (0.265, 0.039, False),
+        (0.264, 0.039, False),
     ],
 )
 def test_the_gate_tells_the_melts_of_the_shipped_potential_apart(kept, by_chance, melted):
