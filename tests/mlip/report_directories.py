@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -185,7 +186,7 @@ def make_run(
     kelvin: float = 900.0,
     deviation: bool = True,
     beyond_trust: float | None = None,
-    cavitated: bool = False,
+    cavitated: Collection[str] = (),
 ) -> Path:
     directory.mkdir(parents=True)
     rng = np.random.default_rng(1)
@@ -217,13 +218,19 @@ def make_run(
         "atoms": 256,
         "temperature_kelvin": kelvin,
         "katom_steps_per_second": 7.61,
-        "heat": {"steps": 12000, "duration_ps": 12.0, "mean_temperature_kelvin": 602.4},
+        "heat": {
+            "steps": 12000,
+            "duration_ps": 12.0,
+            "mean_temperature_kelvin": 602.4,
+            "largest_void_angstrom": 4.75 if "heat" in cavitated else 2.71,
+            "cavitated": "heat" in cavitated,
+        },
         "production": {
             "steps": 36000,
             "duration_ps": 36.0,
             "mean_density_g_cm3": 1.8134,
-            "largest_void_angstrom": 5.25 if cavitated else 2.71,
-            "cavitated": cavitated,
+            "largest_void_angstrom": 5.25 if "production" in cavitated else 2.71,
+            "cavitated": "production" in cavitated,
         },
     }
     if beyond_trust is not None:

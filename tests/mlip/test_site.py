@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -11,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from mlip.doctor.site import check_site
+from mlip.engines import lammps_start as start
 from mlip.engines.lammps import lammps_job, lammps_words, lmp_command, setup_lines
 from mlip.engines.lammps_start import without_script
 from mlip.errors import EngineError, InputError, RecipeError
 from mlip.execution.job import Resources
 from mlip.execution.local import run_job
+from mlip.execution.speed import remember_record
 from mlip.recipes.site import Site, read_site, site_file
 
 
@@ -120,6 +123,29 @@ def test_the_engine_is_started_with_what_its_console_script_sets(monkeypatch, tm
 
     monkeypatch.setenv("LAMMPS_PLUGIN_PATH", "/mine")
     assert any(re.fullmatch("LAMMPS_PLUGIN_PATH=.+:/mine", word) for word in without_script(script))
+
+
+def test_what_the_script_sets_is_asked_once_and_a_program_that_is_gone_is_not_started(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    kept = tmp_path / "lips-mlip" / "lammps.json"
+
+    def words() -> tuple[str, ...]:
+        start._asked.cache_clear()  # as a new process
+        return without_script(lmp_command())
+
+    first = words()
+    (key,) = json.loads(kept.read_text())
+    # A mark that only what is kept can have.
+    remember_record(start.STORE, key, {"words": ["MARK=1", *first[1:]]})
+    assert words() == (first[0], "MARK=1", *first[1:])
+    remember_record(start.STORE, key, {"words": [*first[1:-1], f"{first[-1]}.gone"]})
+    assert words() == first
+    monkeypatch.setattr(start, "version", lambda package: "9.9")
+    assert words() == first
+    assert len(json.loads(kept.read_text())) == 2
+    start._asked.cache_clear()
 
 
 def test_a_program_that_is_not_there_is_named_with_its_file(site):
