@@ -100,8 +100,9 @@ def _draw_line(
     inside = inverse <= 1.0 / fit.kelvins[0] * (1 + 1e-9)
     style = ":" if melt else "-"
     axis.plot(1000 * inverse[inside], found[inside, 0], style, color=colour, lw=1.2, zorder=2)
-    axis.plot(1000 * inverse[~inside], found[~inside, 0], "--", color=colour, lw=0.9, zorder=2)
+    # Of two temperatures nobody knows how far off the line is elsewhere.
     if fit.has_interval:
+        axis.plot(1000 * inverse[~inside], found[~inside, 0], "--", color=colour, lw=0.9, zorder=2)
         axis.fill_between(
             1000 * inverse, found[:, 1], found[:, 2], color=colour, alpha=0.13, lw=0, zorder=1
         )

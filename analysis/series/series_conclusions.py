@@ -178,13 +178,14 @@ def _bounds(points: list[SeriesPoint], fit: Arrhenius) -> list[str]:
 def _extrapolation(found: Extrapolation, what: str) -> str:
     fit = found.fit
     span = f"{fit.kelvins[0]:g} to {fit.kelvins[-1]:g} K"
+    if not fit.has_interval:
+        return (
+            f"The line of {span} is not continued to {found.kelvin:g} K for {what}: two "
+            "temperatures say nothing of how far off it would be there."
+        )
     unit = "cm^2/s" if fit.ordinate == "ln D" else "S/cm"
     sentence = f"The line of {span} continued to {found.kelvin:g} K gives {what} = "
-    sentence += f"{found.value:.2g} {unit}"
-    if fit.has_interval:
-        sentence += f" ({found.low:.2g} to {found.high:.2g})"
-    else:
-        sentence += " without an interval"
+    sentence += f"{found.value:.2g} {unit} ({found.low:.2g} to {found.high:.2g})"
     sentence += ", an extrapolation and no measurement"
     if fit.curvature.flagged:
         sentence += ", of points that curve"

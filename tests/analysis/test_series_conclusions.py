@@ -146,6 +146,11 @@ def test_two_temperatures_and_fewer_have_no_energy(rng):
     (energy,) = [q for q in two.quantities if q.name.startswith("activation")]
     assert energy.status == "unresolved"
     assert re.search(r"2 temperatures give 0\.\d+ eV without an interval", energy.reason)
+    (extrapolated,) = [q for q in two.quantities if q.name.startswith("extrapolated_diffusion")]
+    assert extrapolated.status == "unresolved"
+    text = "\n".join(two.statements)
+    assert "The line of 500 to 600 K is not continued to 300 K for D" in text
+    assert "an extrapolation" not in text
     runs = [run_at(500, bounded(1e-9)), run_at(400, bounded(1e-10))]
     none = series_findings({"a": runs})["arrhenius"]
     (energy,) = none.quantities
