@@ -145,6 +145,6 @@ def require_no_lattice(
     raise GateError(
         f"{record.directory}: at the end of {record.name} the sample has the lattice it began "
         f"with; of the Bragg intensity are left: {words}. What looks like a glass would be a "
-        "crystal. Melt longer or hotter, begin with another crystal or a packing, or go on all "
+        "crystal. Melt longer, hotter or stretched, begin with another crystal, or go on all "
         "the same with --accept-unmelted (the manifest records it)."
     )
