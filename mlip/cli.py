@@ -306,6 +306,9 @@ def md(
     accept_unmelted: Annotated[
         bool, typer.Option("--accept-unmelted", help="Quench a melt that is still a crystal.")
     ] = False,
+    accept_cavity: Annotated[
+        bool, typer.Option("--accept-cavity", help="Keep a glass that froze around a hole.")
+    ] = False,
     settings: SetOption = None,
     dry_run: DryRunOption = False,
     force: ForceOption = False,
@@ -329,6 +332,7 @@ def md(
             accept_parity=accept_parity,
             accept_untrusted=accept_untrusted,
             accept_unmelted=accept_unmelted,
+            accept_cavity=accept_cavity,
             force=force,
         ),
         out,

@@ -14,7 +14,7 @@ from mlip.errors import DataError, GateError, MlipError
 from mlip.execution.progress import tell
 from mlip.execution.speed import remember_speed
 from mlip.manifest import Manifest
-from mlip.md.cavities import stage_voids
+from mlip.md.cavities import ACCEPT_CAVITY, require_no_cavity, stage_voids
 from mlip.md.dynamics import THERMOSTAT_SEED
 from mlip.md.guards import HALTED, smallest_distances
 from mlip.md.layout import run_layout
@@ -74,6 +74,7 @@ def md(
     accept_parity: bool = False,
     accept_untrusted: bool = False,
     accept_unmelted: bool = False,
+    accept_cavity: bool = False,
     force: bool = False,
 ) -> Manifest:
     """Run a protocol: once for each temperature, ramp rate, replica and structure.
@@ -96,6 +97,8 @@ def md(
         Go on with a glass although the committee distrusted its quench; recorded too.
     accept_unmelted : bool
         Go on with a glass although its melt kept the lattice of the start; recorded too.
+    accept_cavity : bool
+        Go on with a glass although it froze around a hole; recorded too.
     force : bool
         Move another result in `out` aside.
 
@@ -106,8 +109,8 @@ def md(
     TypeMapError
         If the structure has an element that the model does not know.
     GateError
-        If parity is not proved, a melt has not melted, or a glass froze beyond what the potential
-        knows.
+        If parity is not proved, a melt has not melted, or a glass froze around a hole or beyond
+        what the potential knows.
     InputError
         If a new run does not fit the free disk or memory.
     EngineError
@@ -124,6 +127,7 @@ def md(
     accepted: list[str] = []
     if protocol.glass:
         accepted += [ACCEPT_UNTRUSTED] * accept_untrusted + [ACCEPT_UNMELTED] * accept_unmelted
+        accepted += [ACCEPT_CAVITY] * accept_cavity
     if not parity.ok:
         if not accept_parity:
             raise GateError(
@@ -323,7 +327,9 @@ def _run_stages(
                 quenched = replace(quenched, melt=memory_of(records, n))
             record = run_stage(plan, around)
             if glass and part is quench:
-                quenched = replace(quenched, glass=memory_of([*records, record], n + 1))
+                so_far = [*records, record]
+                quenched = replace(quenched, glass=memory_of(so_far, n + 1))
+                require_no_cavity(out, so_far, atoms, accepted=ACCEPT_CAVITY in accepted)
                 share = freezing_share(record, part, glass, levels)
                 require_trusted_quench(
                     share, len(atoms), plan.directory, accepted=ACCEPT_UNTRUSTED in accepted
@@ -331,8 +337,8 @@ def _run_stages(
                 quenched = replace(quenched, share_beyond_trust=share)
         except MlipError:
             # What a run that broke down has seen stays readable.
-            if so_far := records_so_far(records, plan, around):
-                _write_tables(out, so_far, around.failed_levels)
+            if seen := records_so_far(records, plan, around):
+                _write_tables(out, seen, around.failed_levels)
             if (plan.directory / HALTED).is_file():
                 write_final_structure(out / "halted.extxyz", plan.directory / HALTED, atoms)
             raise

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase.build import bulk
+from ase.build import bulk, make_supercell
+from ase.io import read, write
 from toy_trajectories import write_run
 
+from mlip.cli import main
 from mlip.manifest import read_manifest
 from mlip.md.cavities import stage_voids
 from mlip.md.records import StageRecord
@@ -62,3 +64,45 @@ def test_the_summary_of_a_run_names_the_voids(tiny_run):
     for stage in ("equilibrate", "produce"):
         assert 1.0 < summary[stage]["largest_void_angstrom"] < 6.0
         assert isinstance(summary[stage]["cavitated"], bool)
+
+
+QUENCH = """
+temperatures_kelvin: [300]
+timestep_fs: 0.2
+material: glass
+glass:
+  melt_above_kelvin: 350
+  glass_transition_kelvin: 340
+  minimise: {kind: minimise, maximum_steps: 3}
+stages:
+  - {kind: nvt, name: melt, purpose: equilibration, temperature_kelvin: 400, duration_ps: 0.002}
+  - {kind: nvt, name: quench, purpose: equilibration, temperature_kelvin: 400,
+     final_temperature_kelvin: run, rate_kelvin_per_ps: 50000, cell: keep}
+deviation_every_steps: 5
+trajectory_every_steps: 1
+restart_every_steps: 20
+"""
+
+
+def test_a_glass_that_froze_around_a_hole_is_refused_until_it_is_accepted(
+    tiny_model, tiny_structure, tmp_path, capsys
+):
+    atoms = make_supercell(read(tiny_structure / "structure.extxyz"), 2 * np.eye(3, dtype=int))
+    cell = atoms.cell.array
+    cell[2] *= 1.0 + 12.0 / np.linalg.norm(cell[2])
+    atoms.set_cell(cell)
+    write(tmp_path / "start.extxyz", atoms)
+    (tmp_path / "quench.yml").write_text(QUENCH)
+    run = tmp_path / "run"
+    words = ["md", str(tmp_path / "quench.yml"), "--model", str(tiny_model), "--accept-parity"]
+    words += ["--structure", str(tmp_path / "start.extxyz"), "--out", str(run)]
+    words += ["--accept-unmelted", "--accept-untrusted"]
+    assert main(words) == 3
+    said = capsys.readouterr().err
+    assert "at the end of quench the sample has a cavity" in said
+    # Twelve Angstrom of nothing, and the distance of neighbours.
+    assert 6.0 < float(said.split("radius of ")[1].split(" ")[0]) < 8.0
+    assert main([*words, "--accept-cavity"]) == 0
+    manifest = read_manifest(run)
+    assert "accept-cavity" in manifest.overrides
+    assert manifest.summary["quench"]["cavitated"]
