@@ -1,4 +1,4 @@
-"""Whether a sample has opened a hole: a melt under tension cavitates, also at fixed volume."""
+"""Whether a sample has opened a hole: a melt under tension cavitates; no glass around one."""
 
 from __future__ import annotations
 
