@@ -94,16 +94,16 @@ def test_the_table_tells_of_the_shipped_structure(name):
     assert int(row["atoms"]) == len(atoms)
     shape = frame_geometry(atoms.get_chemical_symbols(), atoms.positions, atoms.cell.array)
     assert shape.density_g_cm3 == pytest.approx(float(row["mean_density_g_cm3"]), rel=1e-3)
-    # Of an atom, eV/A; P2S7 of the glasses lies between this and the level of trust.
-    assert float(row["p95_max_force_deviation_ev_per_angstrom"]) <= 0.25
+    # The level of trust of sulphur, the lowest.
+    assert float(row["p95_max_force_deviation_ev_per_angstrom"]) <= 0.14
     units = [float(row[f"anion_share_of_P_{kind}"] or 0) for kind in KINDS]
     assert sum(units) + float(row["anion_share_of_P_other"] or 0) == pytest.approx(1, abs=0.01)
 
 
 def test_the_glasses_have_about_a_thousand_atoms_and_are_independent():
     for name in GLASSES:
-        assert 900 <= len(specimen(name)) <= 1100
-    assert len(specimen("background")) == 2000
+        assert 900 <= len(specimen(name)) <= 1200
+    assert len(specimen("background")) == 1920
     # No two were melted in a box of the same shape.
     shapes = [specimen(name).cell.lengths() / len(specimen(name)) ** (1 / 3) for name in GLASSES]
     for one, other in combinations(shapes, 2):
