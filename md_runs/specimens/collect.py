@@ -56,6 +56,18 @@ STAGE_VALUES = (
     "p95_max_force_deviation_ev_per_angstrom",
     "share_of_frames_beyond_trust",
 )
+# Of what was melted and quenched.
+GLASS_VALUES = (
+    "time_in_melt_ps",
+    "quench_rate_kelvin_per_ps",
+    "inherent_energy_ev_per_atom",
+    "share_of_freezing_frames_beyond_trust",
+)
+BRAGG_OF_P = (
+    "bragg_intensity_kept_by_melt",
+    "bragg_intensity_kept_by_glass",
+    "bragg_intensity_by_chance",
+)
 
 
 def row_of(run: Path) -> dict[str, Any]:
@@ -75,6 +87,9 @@ def row_of(run: Path) -> dict[str, Any]:
     row["potential_energy_ev_per_atom"] = round(float(np.mean(energies)) / summary["atoms"], 5)
     row |= {name: summary[last].get(name) for name in STAGE_VALUES}
     row |= {name: _short(found.get(name)) for name in QUANTITIES}
+    glass = summary.get("glass", {})
+    row |= {name: glass.get(name) for name in GLASS_VALUES}
+    row |= {f"{name}_P": glass.get(name, {}).get("P") for name in BRAGG_OF_P}
     return row
 
 
