@@ -106,8 +106,9 @@ class Forecast:
 
     @property
     def seconds(self) -> float:
-        """Return the time of all runs."""
-        return self.runs * sum(stage.seconds for stage in self.stages) / self.at_once
+        """Return the time of all runs: the last keep their share when others have ended."""
+        turns = math.ceil(self.runs / self.at_once)
+        return turns * sum(stage.seconds for stage in self.stages)
 
 
 def forecast_run(

@@ -46,6 +46,11 @@ def test_runs_side_by_side_take_less_time_and_more_memory(tmp_path):
     assert three.disk_bytes > one.disk_bytes
 
 
+def test_the_last_of_an_odd_number_of_runs_takes_as_long_as_a_pair(tmp_path):
+    odd, even = (run(out=tmp_path, runs=count, at_once=2) for count in (3, 4))
+    assert odd.seconds == pytest.approx(even.seconds)
+
+
 def test_without_a_probe_the_last_run_on_this_machine_counts(tmp_path):
     unknown = run(out=tmp_path, measured=None)
     assert "unknown" in forecast_lines(unknown)[0]
