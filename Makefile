@@ -38,7 +38,7 @@ help:
 	@echo "make md        $(SHIPPED): crystal, glass and slab at 900 and 1000 K -> $(THREE)/report/report.html"
 	@echo "make md        PROTOCOL=md_runs/protocols/x.yml MODEL=... STRUCTURE=... RUN=md_runs/x"
 	@echo "make specimens the shipped structures of md_runs/specimens made again (hours)"
-	@echo "make ladders   lithium in them at 600, 700 and 800 K (hours)"
+	@echo "make ladders   lithium in them from 500 to 800 K (hours)"
 	@echo "make analyse   RUN=md_runs/x ANALYSIS=md_runs/x_analysis"
 	@echo "make report    SET=... MODEL=... RUN=... ANALYSIS=..."
 	@echo "make lint      ruff, mypy, import rules;  make bench  speed and memory"
@@ -119,16 +119,19 @@ specimens: install
 
 specimen = $(MLIP) md $(1) --model $(SHIPPED) --structure $(MADE)/$(2) --out $(MADE)/$(3) $(ACCEPT)
 
-# Lithium in the shipped specimens: one crystal, three glasses, one slab.
+# Lithium in the shipped specimens: one crystal, three glasses, one slab; the colder, the longer.
 ladders: install
 	$(call specimen_ladder,beta,beta.extxyz.gz)
 	$(call specimen_ladder,glass,glasses)
 	$(call specimen_ladder,slab,slab.extxyz.gz)
-	$(MLIP) analyse $(addprefix $(MADE)/ladder_,beta glass slab) --out $(MADE)/lithium
+	$(call specimen_ladder,beta,beta.extxyz.gz,_500) $(COLD)
+	$(call specimen_ladder,glass,glasses,_500) $(COLD)
+	$(MLIP) analyse $(addprefix $(MADE)/ladder_,beta beta_500 glass glass_500 slab) --out $(MADE)/lithium
 	$(BIN)/python $(SPECIMENS)/collect_lithium.py $(MADE)/lithium
 
+COLD = --set 'temperatures_kelvin=[500]' --set stages.2.duration_ps=50
 specimen_ladder = $(MLIP) md $(SPECIMENS)/protocols/ladder_$(1).yml --model $(SHIPPED) \
-		--structure $(SPECIMENS)/$(2) --out $(MADE)/ladder_$(1)
+		--structure $(SPECIMENS)/$(2) --out $(MADE)/ladder_$(1)$(3)
 
 analyse: install
 	$(MLIP) analyse $(RUN) --out $(ANALYSIS)
