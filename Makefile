@@ -124,9 +124,9 @@ ladders: install
 	$(call specimen_ladder,beta,beta.extxyz.gz)
 	$(call specimen_ladder,glass,glasses)
 	$(call specimen_ladder,slab,slab.extxyz.gz)
-	$(call specimen_ladder,beta,beta.extxyz.gz,_500) $(COLD)
+	$(call specimen_ladder,beta,beta.extxyz.gz,_500/500K) $(COLD)
 	$(call specimen_ladder,glass,glasses,_500) $(COLD)
-	$(MLIP) analyse $(addprefix $(MADE)/ladder_,beta beta_500 glass glass_500 slab) --out $(MADE)/lithium
+	$(MLIP) analyse $(addprefix $(MADE)/ladder_,beta beta_500/500K glass glass_500 slab) --out $(MADE)/lithium
 	$(BIN)/python $(SPECIMENS)/collect_lithium.py $(MADE)/lithium
 
 COLD = --set 'temperatures_kelvin=[500]' --set stages.2.duration_ps=50

@@ -71,10 +71,11 @@ def _short(value: float | str | None) -> str:
 
 def main(analysis: Path) -> None:
     """Collect an analysis."""
+    found = list(rows(analysis))
     with (HERE / "lithium.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows(analysis))
+        writer.writerows(found)
     together = json.loads((analysis / "results.json").read_text())
     (HERE / "lithium.txt").write_text("".join(f"{line}\n" for line in together["statements"]))
     shutil.copy(analysis / "figures" / "arrhenius.png", HERE / "lithium.png")
