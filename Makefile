@@ -129,7 +129,7 @@ ladders: install
 	$(MLIP) analyse $(addprefix $(MADE)/ladder_,beta beta_500/500K glass glass_500 slab) --out $(MADE)/lithium
 	$(BIN)/python $(SPECIMENS)/collect_lithium.py $(MADE)/lithium
 
-COLD = --set 'temperatures_kelvin=[500]' --set stages.2.duration_ps=50
+COLD = --set 'temperatures_kelvin=[500]' --set stages.2.duration_ps=50 --set seed=1
 specimen_ladder = $(MLIP) md $(SPECIMENS)/protocols/ladder_$(1).yml --model $(SHIPPED) \
 		--structure $(SPECIMENS)/$(2) --out $(MADE)/ladder_$(1)$(3)
 
