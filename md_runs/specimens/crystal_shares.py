@@ -64,9 +64,7 @@ def main(others: list[Path]) -> None:
         scaled = atoms.get_scaled_positions()[atoms.symbols == "P"]
         chance = [strongest_reflection(random.random(scaled.shape), miller) for _ in range(CELLS)]
         found = strongest_reflection(scaled, miller)
-        print(
-            f"{label(path)}: strongest reflection {found:.2f}, random {max(chance):.2f}"
-        )
+        print(f"{label(path)}: strongest reflection {found:.2f}, random {max(chance):.2f}")
 
 
 if __name__ == "__main__":
